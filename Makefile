@@ -1,0 +1,47 @@
+# Glassproxy. `make help` lists what there is.
+CC ?= gcc
+BUILD ?= build
+CFLAGS ?= -O2 -g
+WARNINGS = -Wall -Wextra -Werror
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iproxy $(WARNINGS) $(CFLAGS)
+LIBS = -lpcre2-8 -ljansson -lcares -lz -lcrypto
+PACKAGES = gcc make libc6-dev libpcre2-dev libssl-dev zlib1g-dev libncurses-dev libcmocka-dev libjansson-dev libc-ares-dev
+TEST_PACKAGES = nginx-light curl tmux python3 procps
+
+MAIN = proxy/main.c
+SOURCES = $(filter-out $(MAIN),$(shell find proxy -name '*.c'))
+OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o)
+UNITS = $(shell find tests/unit -name '*_test.c')
+UNIT_PROGRAMS = $(UNITS:tests/unit/%.c=$(BUILD)/tests/%)
+
+all: $(UNIT_PROGRAMS)
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libproxy.a: $(OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libproxy.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libproxy.a $(LIBS) -lcmocka
+
+deps: ## Installs the Debian packages that building and testing need
+	@sh tests/install-packages.sh $(PACKAGES) $(TEST_PACKAGES)
+
+test: deps ## Installs what is missing, builds, and runs all tests
+	@$(MAKE) --no-print-directory check
+
+check: all ## The tests, with what is installed
+	@set -e; for t in $(UNIT_PROGRAMS); do $$t; done
+
+clean: ## Removes what was built
+	rm -rf $(BUILD)
+
+.PHONY: all help deps test check clean
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
