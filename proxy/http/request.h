@@ -1,0 +1,96 @@
+/*
+ * A request: what every phase reads and writes.
+ *
+ * It lives in its own arena from the first byte of the request line until the log phase, and longer if the
+ * ring of finished requests keeps it (trace/ring.h). What came in is never overwritten: the trace shows it beside
+ * what was made of it.
+ */
+#ifndef GLASSPROXY_HTTP_REQUEST_H
+#define GLASSPROXY_HTTP_REQUEST_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "http/core.h"
+#include "http/field.h"
+#include "http/parse.h"
+#include "phases/phase.h"
+#include "vars/vars.h"
+
+struct connection;
+struct upstream;
+struct request_body;
+
+enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS,
+              METHOD_CONNECT, METHOD_TRACE };
+
+/* The response as the proxy makes it; the header filters complete it. */
+struct response {
+    unsigned status;
+    struct str status_line; /* "404 Nope" of an upstream; "" for the standard words */
+    field_array fields;     /* without those that have a place of their own below */
+    field_array trailers;
+    struct str content_type, charset;
+    struct origin content_type_origin;
+    long long content_length; /* -1: not known */
+    time_t last_modified;     /* -1: none */
+    struct field *location;   /* in fields */
+    bool is_header_sent, is_header_only, is_chunked, has_trailers;
+    bool allows_ranges, single_range;
+    bool clears_content_type;
+    struct str head; /* as sent */
+};
+
+struct request {
+    struct connection *connection;
+    struct arena *arena;
+    struct conf *conf;
+    const struct server *server;
+    void **srv_conf, **loc_conf; /* by module index */
+    const struct location *location; /* the one chosen; loc_conf may be an `if` inside it */
+
+    uint64_t id;
+    struct str request_id;
+    double start_time;           /* seconds since the epoch, for $msec-like uses */
+    uint64_t started_ms;         /* of the loop's clock */
+    uint64_t phase_us[PHASE_COUNT], finished_us, started_us;
+
+    /* the request line */
+    struct str request_line, method_name, target, host; /* host: lower-cased, without port */
+    struct str unparsed_uri;                            /* $request_uri */
+    enum method method;
+    unsigned version;
+    struct str uri, args, exten; /* as they are now */
+    struct str original_uri;     /* normalised, before any rewriting */
+    bool is_uri_changed, is_uri_quoted, has_plus_in_uri, has_valid_unparsed_uri;
+    bool is_internal;
+    unsigned uri_changes;
+
+    field_array fields; /* the header */
+    long long content_length; /* -1: none */
+    bool is_chunked;
+    bool keeps_alive;
+    bool expects_continue;
+    struct request_body *body;
+
+    enum phase phase;
+    bool is_finished, is_dry_run, is_error_page, has_error_page_recursion;
+    unsigned error_status; /* the status that error_page stands in for; 0: none */
+    bool keeps_error_status;
+    size_t header_bytes, request_bytes;
+
+    struct value *values; /* by variable index */
+    struct captures captures;
+    unsigned variable_depth;
+
+    struct response response;
+    struct upstream *upstream;
+    const struct directive *rewritten_by;
+    uint64_t body_bytes_sent, bytes_sent;
+    int limit_rate; /* bytes a second; -1: as configured */
+};
+
+#define REQUEST_LOC(r, module) ((r)->loc_conf[(module).index])
+#define REQUEST_SRV(r, module) ((r)->srv_conf[(module).index])
+
+#endif
