@@ -52,7 +52,7 @@ static void sort_locations(struct conf *c, struct location *in)
             *ARRAY_PUSH(&in->regexes, c->arena) = l;
         } else if (l->kind <= LOCATION_EXACT) {
             size_t at;
-            ARRAY_PUSH(&in->prefixes, c->arena);
+            *ARRAY_PUSH(&in->prefixes, c->arena) = NULL;
             for (at = in->prefixes.n - 1; at > 0; at--) {
                 struct location *before = in->prefixes.items[at - 1];
                 if (before->kind == LOCATION_EXACT && l->kind != LOCATION_EXACT)

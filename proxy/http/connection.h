@@ -1,0 +1,75 @@
+/*
+ * Connections of clients: accepting, reading requests, keep-alive, closing.
+ */
+#ifndef GLASSPROXY_HTTP_CONNECTION_H
+#define GLASSPROXY_HTTP_CONNECTION_H
+
+#include "http/core.h"
+#include "http/output.h"
+#include "loop/loop.h"
+#include "util/buf.h"
+
+struct request;
+
+/* What serves: the loop and the configuration in force. One per process; tools make one of their own. */
+struct worker {
+    struct loop *loop;
+    struct conf *conf;
+    struct connection *connections;
+    unsigned n_connections;
+    uint64_t n_accepted, n_requests, next_request_id, next_connection_number;
+    bool is_quitting;
+    void (*on_idle)(struct worker *w); /* the last connection closed while quitting */
+};
+
+enum connection_state {
+    CONNECTION_IDLE,           /* waiting for a request's first byte */
+    CONNECTION_READING_HEADER, /* a request has begun */
+    CONNECTION_READING_BODY,
+    CONNECTION_PROCESSING,
+    CONNECTION_LINGERING, /* answered; reading what the client still sends */
+};
+
+struct connection {
+    struct io io;
+    struct timer timer, send_timer, rate_timer;
+    struct worker *worker;
+    struct conf *conf;
+    const struct listener *listener;
+    struct connection *next, *previous;
+    struct arena *arena;
+    struct address peer, local;
+    uint64_t number;
+    uint64_t opened_ms, lingering_until_ms;
+    unsigned requests;
+    enum connection_state state;
+    struct buf unread; /* received, not yet consumed */
+    struct output out;
+    struct request *request;
+    bool is_closing, is_write_blocked, peer_closed, is_in_event;
+    /* the header buffers' bookkeeping (large_client_header_buffers) */
+    size_t header_room, header_line_start;
+    unsigned n_large_buffers;
+};
+
+/* Opens or takes over (from OLD, by address) the listening sockets of C. -1 with errors in the tree. */
+int listeners_open(struct worker *w, struct conf *c, struct conf *old);
+void listeners_close(struct worker *w, struct conf *c, struct conf *keep);
+
+/* Reads into BUF: first what is unread, then from the socket. 0 at the end, -1 with errno. */
+ssize_t connection_read(struct connection *c, char *buf, size_t n);
+
+/* Writes what waits; watches the socket as far as needed. */
+void connection_flush(struct connection *c);
+void connection_close(struct connection *c);
+/* Sets what the socket is watched for. */
+void connection_watch(struct connection *c);
+/* The response of the connection's request is complete. */
+void connection_request_done(struct request *r);
+/* Closes idle connections: when reloading and quitting. */
+void connections_close_idle(struct worker *w, const struct conf *of);
+void conf_hold(struct conf *c);
+void conf_release(struct conf *c);
+struct str connection_local_address(struct connection *c, bool with_port);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * The error log (nginx: error_log). Levels, the line's form, and who is named in it are nginx's.
+ */
+#ifndef GLASSPROXY_HTTP_LOG_H
+#define GLASSPROXY_HTTP_LOG_H
+
+#include "conf/conf.h"
+
+enum log_level { LOG_STDERR_, LOG_EMERG_, LOG_ALERT_, LOG_CRIT_, LOG_ERR_, LOG_WARN_, LOG_NOTICE_, LOG_INFO_, LOG_DEBUG_ };
+
+struct request;
+struct connection;
+
+/* A file that logs are appended to; one per path in a configuration. Reopened on USR1. */
+struct log_file {
+    struct log_file *next;
+    struct str path; /* "" for stderr */
+    int fd;
+};
+
+extern struct module log_module;
+
+/* The file for PATH, opened when the configuration takes over. */
+struct log_file *log_file_find(struct conf *c, const struct directive *d, struct str path);
+/* Opens all files of C. -1 with an error in the tree. */
+int log_open(struct conf *c);
+void log_reopen(struct conf *c);
+void log_close(struct conf *c);
+
+/* Until a configuration says otherwise: where -e points. */
+void log_set_default(int fd);
+
+bool log_wants(struct conf *c, const struct request *r, enum log_level level);
+/* ERR is an errno, 0 for none. R, CONNECTION may be NULL. */
+void log_event(struct conf *c, enum log_level level, int err, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void log_request(struct request *r, enum log_level level, int err, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void log_connection(struct connection *c, enum log_level level, int err, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+#endif
