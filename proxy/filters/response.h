@@ -1,0 +1,33 @@
+/*
+ * The response on its way to the client: header filters, body filters, framing.
+ */
+#ifndef GLASSPROXY_FILTERS_RESPONSE_H
+#define GLASSPROXY_FILTERS_RESPONSE_H
+
+#include "http/request.h"
+
+/* Runs the header filters and queues the header. What is set in r->response is the input. A filter may replace the
+ * response (304, 412, 416): then the body that follows is dropped. */
+void response_send_header(struct request *r);
+
+/* Body bytes in order; response_end() completes the response. */
+void response_write(struct request *r, struct str s);
+void response_write_file(struct request *r, int fd, off_t offset, off_t length);
+void response_end(struct request *r);
+
+/* nginx's small page for STATUS (or an empty body where it sends none). */
+void response_send_special(struct request *r, unsigned status);
+
+/* A whole response in memory. */
+void response_send_text(struct request *r, unsigned status, struct str type, struct str body);
+
+/* The response cannot be completed: closes the connection. */
+void response_abort(struct request *r);
+
+/* The standard words for a status, with the number: "404 Not Found"; "" if it has none. */
+struct str status_words(unsigned status);
+
+/* A field of the response. */
+struct field *response_add(struct request *r, const char *name, struct str value, struct origin origin);
+
+#endif

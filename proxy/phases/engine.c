@@ -1,0 +1,251 @@
+/*
+ * Moving a request through the phases: see engine.h.
+ */
+#include "phases/engine.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "filters/response.h"
+#include "http/connection.h"
+#include "http/log.h"
+#include "http/uri.h"
+#include "util/mem.h"
+
+enum { MAX_URI_CHANGES = 10 };
+
+static uint64_t now_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+struct request *request_new(struct conf *conf, struct connection *c)
+{
+    struct arena *a = arena_new(4096);
+    struct request *r = arena_zalloc(a, sizeof *r);
+    struct timespec ts;
+
+    r->arena = a;
+    r->conf = conf;
+    r->connection = c;
+    r->content_length = -1;
+    r->limit_rate = -1;
+    r->values = arena_zalloc(a, (variables_count(conf) + 1) * sizeof *r->values);
+    r->response.content_length = -1;
+    r->response.last_modified = (time_t)-1;
+    r->uri_changes = MAX_URI_CHANGES + 1;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    r->start_time = (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+    r->started_us = now_us();
+    r->uri = r->args = r->exten = r->unparsed_uri = r->host = r->original_uri = STR("");
+    conf_hold(conf);
+    return r;
+}
+
+void request_free(struct request *r)
+{
+    struct conf *conf = r->conf;
+
+    arena_free(r->arena);
+    conf_release(conf);
+}
+
+const struct str *request_field(const struct request *r, enum field_id id)
+{
+    const struct field *f = field_find_id(&r->fields, id);
+
+    return f ? &f->value : NULL;
+}
+
+void request_run(struct request *r)
+{
+    while (r->phase < PHASE_COUNT) {
+        const struct phase_row *row = &phase_table[r->phase];
+        int answer;
+
+        if (r->phase_us[r->phase] == 0)
+            r->phase_us[r->phase] = now_us() - r->started_us + 1;
+        answer = row->handler ? row->handler(r) : PHASE_NEXT;
+        if (answer == PHASE_NEXT) {
+            r->phase++;
+        } else if (answer >= 100) {
+            request_fail(r, (unsigned)answer);
+            return;
+        } else if (answer != PHASE_GOTO) {
+            return;
+        }
+    }
+}
+
+void request_resume(struct request *r, int answer)
+{
+    if (answer >= 100) {
+        request_fail(r, (unsigned)answer);
+    } else {
+        if (answer == PHASE_NEXT)
+            r->phase++;
+        request_run(r);
+    }
+}
+
+void request_enter_location(struct request *r, const struct location *l)
+{
+    r->location = l;
+    r->loc_conf = l->loc;
+    if (l->limit_except && !(l->allowed_methods & 1u << r->method))
+        r->loc_conf = l->limit_except->loc;
+}
+
+static bool may_change_uri(struct request *r)
+{
+    if (--r->uri_changes == 0) {
+        log_request(r, LOG_ERR_, 0, "rewrite or internal redirection cycle while internally redirecting to \"%.*s\"",
+                    STR_ARG(r->uri));
+        request_fail(r, 500);
+        return false;
+    }
+    return true;
+}
+
+void request_redirect(struct request *r, struct str uri, struct str args)
+{
+    if (!may_change_uri(r))
+        return;
+    r->uri = uri;
+    r->args = args;
+    r->exten = uri_extension(uri);
+    r->has_valid_unparsed_uri = false;
+    r->is_internal = true;
+    r->upstream = NULL;
+    r->loc_conf = r->server->root->loc;
+    r->phase = PHASE_SERVER_REWRITE;
+    request_run(r);
+}
+
+void request_redirect_named(struct request *r, struct str name)
+{
+    const struct location *l;
+
+    if (!may_change_uri(r))
+        return;
+    if (r->uri.n == 0) {
+        log_request(r, LOG_ERR_, 0, "empty URI in redirect to named location \"%.*s\"", STR_ARG(name));
+        request_fail(r, 500);
+        return;
+    }
+    l = location_find_named(r->server, name);
+    if (!l) {
+        log_request(r, LOG_ERR_, 0, "could not find named location \"%.*s\"", STR_ARG(name));
+        request_fail(r, 500);
+        return;
+    }
+    r->is_internal = true;
+    r->upstream = NULL;
+    request_enter_location(r, l);
+    r->phase = PHASE_REWRITE;
+    request_run(r);
+}
+
+/* --- ending with a status --- */
+
+static const struct error_page *find_error_page(const struct request *r, unsigned status)
+{
+    const struct error_page_list *list = CORE_LOC(r)->error_page.ptr;
+
+    if (!list || (r->is_error_page && !CORE_LOC(r)->recursive_error_pages.num))
+        return NULL;
+    for (size_t i = 0; i < list->pages.n; i++)
+        if (list->pages.items[i].status == status)
+            return &list->pages.items[i];
+    return NULL;
+}
+
+static void clear_response(struct request *r)
+{
+    struct response *out = &r->response;
+    bool was_sent = out->is_header_sent;
+
+    *out = (struct response){.content_length = -1, .last_modified = (time_t)-1, .is_header_sent = was_sent};
+}
+
+static bool send_error_page(struct request *r, const struct error_page *page, unsigned status)
+{
+    struct str uri = text_value(r, page->uri), args = page->args;
+
+    r->error_status = status;
+    r->is_error_page = true;
+    r->keeps_error_status = page->overwrite != 0;
+    if (page->overwrite > 0)
+        r->error_status = (unsigned)page->overwrite;
+    if (page->overwrite == 0)
+        r->error_status = 0;
+    if (uri.n && uri.p[0] == '/') {
+        if (!text_is_constant(page->uri)) {
+            long at = str_chr(uri, '?');
+            if (at >= 0) {
+                args = str_skip(uri, (size_t)at + 1);
+                uri.n = (size_t)at;
+            }
+        }
+        if (r->method != METHOD_HEAD) {
+            r->method = METHOD_GET;
+            r->method_name = STR("GET");
+        }
+        request_redirect(r, uri, args);
+        return true;
+    }
+    if (uri.n && uri.p[0] == '@') {
+        request_redirect_named(r, uri);
+        return true;
+    }
+    /* A redirect to elsewhere. */
+    switch (r->error_status) {
+    case 301: case 302: case 303: case 307: case 308: break;
+    default: r->error_status = 302;
+    }
+    r->response.status = r->error_status;
+    r->error_status = 0;
+    r->response.location = field_add(&r->response.fields, r->arena, STR("Location"), uri,
+                                     (struct origin){ORIGIN_DIRECTIVE, page->directive, NULL});
+    response_send_special(r, r->response.status);
+    return true;
+}
+
+void request_fail(struct request *r, unsigned status)
+{
+    const struct error_page *page;
+    struct field *location = r->response.location;
+    struct str where = location ? location->value : STR("");
+    struct field kept = location ? *location : (struct field){0};
+    struct field *authenticate = field_find_id(&r->response.fields, FIELD_WWW_AUTHENTICATE);
+    struct field kept_authenticate = authenticate ? *authenticate : (struct field){0};
+
+    if (r->response.is_header_sent || status == 444) {
+        if (status == 444)
+            r->response.status = 444;
+        r->keeps_alive = false;
+        response_abort(r);
+        return;
+    }
+    switch (status) {
+    case 400: case 413: case 414: case 494: case 495: case 496: case 497: case 500: case 501: case 408:
+        r->keeps_alive = false;
+    }
+    clear_response(r);
+    if (kept_authenticate.name.n)
+        *ARRAY_PUSH(&r->response.fields, r->arena) = kept_authenticate;
+    if (location && status >= 301 && status <= 308) {
+        struct field *f = ARRAY_PUSH(&r->response.fields, r->arena);
+        *f = kept;
+        f->value = where;
+        r->response.location = f;
+    }
+    page = r->loc_conf ? find_error_page(r, status) : NULL;
+    if (page && r->is_dry_run == false && send_error_page(r, page, status))
+        return;
+    r->response.status = status;
+    response_send_special(r, status);
+}
