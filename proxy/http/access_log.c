@@ -1,0 +1,290 @@
+/*
+ * access_log and log_format: see access_log.h.
+ */
+#include "http/access_log.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "http/connection.h"
+#include "http/log.h"
+#include "util/buf.h"
+
+enum escape { ESCAPE_DEFAULT, ESCAPE_JSON, ESCAPE_NONE };
+
+struct format_part {
+    struct str literal, variable;
+    int index; /* of the variable; -1 for a literal */
+};
+
+struct format {
+    struct str name;
+    enum escape escape;
+    ARRAY_OF(struct format_part) parts;
+};
+
+struct access_log {
+    struct format *format;
+    struct log_file *file;
+    struct text *path, *condition; /* path: with variables */
+    const struct directive *directive;
+};
+
+struct access_logs {
+    ARRAY_OF(struct access_log) all;
+    bool is_off;
+};
+
+struct log_main {
+    ARRAY_OF(struct format *) formats;
+};
+
+struct log_loc {
+    struct setting access_log, open_log_file_cache;
+};
+
+static struct format *find_format(struct log_main *m, struct str name)
+{
+    for (size_t i = 0; i < m->formats.n; i++)
+        if (str_eq(m->formats.items[i]->name, name))
+            return m->formats.items[i];
+    return NULL;
+}
+
+static bool is_name_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static int compile(struct conf *c, const struct directive *d, struct format *f, struct str s)
+{
+    for (size_t i = 0; i < s.n;) {
+        struct format_part *part = ARRAY_PUSH(&f->parts, c->arena);
+        size_t start = i;
+        part->index = -1;
+        if (s.p[i] != '$') {
+            while (i < s.n && s.p[i] != '$')
+                i++;
+            part->literal = (struct str){s.p + start, i - start};
+            continue;
+        }
+        bool is_braced = ++i < s.n && s.p[i] == '{';
+        start = i += is_braced;
+        while (i < s.n && is_name_char(s.p[i]))
+            i++;
+        part->variable = (struct str){s.p + start, i - start};
+        if (part->variable.n == 0 || (is_braced && (i >= s.n || s.p[i] != '}'))) {
+            conf_fail(c->tree, d, "invalid parameter \"%.*s\"", STR_ARG(s));
+            return -1;
+        }
+        i += is_braced;
+        part->index = variable_index(c, d, part->variable);
+    }
+    return 0;
+}
+
+static int parse_log_format(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
+{
+    struct log_main *m = structure;
+    struct format *f;
+    unsigned first = 2;
+
+    (void)row;
+    if (find_format(m, d->args[1])) {
+        conf_fail(c->tree, d, "duplicate \"log_format\" name \"%.*s\"", STR_ARG(d->args[1]));
+        return -1;
+    }
+    f = *ARRAY_PUSH(&m->formats, c->arena) = arena_zalloc(c->arena, sizeof *f);
+    f->name = d->args[1];
+    if (d->n_args > 3 && str_has_prefix(d->args[2], STR("escape="))) {
+        struct str how = str_skip(d->args[2], 7);
+        if (str_eq(how, STR("json")))
+            f->escape = ESCAPE_JSON;
+        else if (str_eq(how, STR("none")))
+            f->escape = ESCAPE_NONE;
+        else if (!str_eq(how, STR("default"))) {
+            conf_fail(c->tree, d, "unknown log format escaping \"%.*s\"", STR_ARG(how));
+            return -1;
+        }
+        first = 3;
+    }
+    for (unsigned i = first; i < d->n_args; i++)
+        if (compile(c, d, f, d->args[i]) < 0)
+            return -1;
+    return 0;
+}
+
+static int prepare_combined(struct conf *c, struct log_main *m)
+{
+    struct format *f;
+
+    if (find_format(m, STR("combined")))
+        return 0;
+    f = *ARRAY_PUSH(&m->formats, c->arena) = arena_zalloc(c->arena, sizeof *f);
+    f->name = STR("combined");
+    return compile(c, NULL, f,
+                   STR("$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
+                       "\"$http_referer\" \"$http_user_agent\""));
+}
+
+static int parse_access_log(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
+{
+    struct setting *s = conf_setting(row, structure);
+    struct log_main *m = c->http.main[access_log_module.index];
+    struct access_logs *logs;
+    struct access_log *log;
+    struct str name = STR("combined");
+
+    prepare_combined(c, m);
+    if (!s->is_set)
+        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *logs)};
+    logs = s->ptr;
+    if (str_eq(d->args[1], STR("off"))) {
+        logs->is_off = true;
+        if (d->n_args == 2)
+            return 0;
+        conf_fail(c->tree, d, "invalid parameter \"%.*s\"", STR_ARG(d->args[2]));
+        return -1;
+    }
+    if (str_has_prefix(d->args[1], STR("syslog:"))) {
+        conf_fail(c->tree, d, "access_log to syslog is not implemented by glassproxy yet");
+        return -1;
+    }
+    log = ARRAY_PUSH(&logs->all, c->arena);
+    log->directive = d;
+    for (unsigned i = 2; i < d->n_args; i++) {
+        struct str a = d->args[i];
+        if (i == 2 && str_chr(a, '=') < 0 && !str_eq(a, STR("gzip"))) {
+            name = a;
+        } else if (str_has_prefix(a, STR("if="))) {
+            log->condition = text_compile(c, d, str_skip(a, 3));
+            if (!log->condition)
+                return -1;
+        } else if (str_has_prefix(a, STR("buffer=")) || str_has_prefix(a, STR("flush="))) {
+            continue; /* lines are always written at once: a reader sees the same file, only sooner */
+        } else if (str_has_prefix(a, STR("gzip"))) {
+            conf_fail(c->tree, d, "the \"gzip\" parameter of \"access_log\" is not implemented by glassproxy yet");
+            return -1;
+        } else {
+            conf_fail(c->tree, d, "invalid parameter \"%.*s\"", STR_ARG(a));
+            return -1;
+        }
+    }
+    log->format = find_format(m, name);
+    if (!log->format) {
+        conf_fail(c->tree, d, "unknown log format \"%.*s\"", STR_ARG(name));
+        return -1;
+    }
+    if (text_count_variables(d->args[1])) {
+        log->path = text_compile(c, d, d->args[1]);
+        return log->path ? 0 : -1;
+    }
+    log->file = log_file_find(c, d, d->args[1]);
+    return 0;
+}
+
+static int default_log(struct conf *c, void *parent, void *child)
+{
+    struct log_loc *loc = child;
+    struct access_logs *logs;
+    struct log_main *m = c->http.main[access_log_module.index];
+
+    if (parent || loc->access_log.is_set)
+        return 0;
+    prepare_combined(c, m);
+    logs = arena_zalloc(c->arena, sizeof *logs);
+    loc->access_log = (struct setting){.is_set = true, .ptr = logs};
+    struct access_log *log = ARRAY_PUSH(&logs->all, c->arena);
+    log->format = find_format(m, STR("combined"));
+    log->file = log_file_find(c, NULL, STR("logs/access.log"));
+    return 0;
+}
+
+static void add_escaped(struct buf *b, struct str s, enum escape how)
+{
+    if (how == ESCAPE_NONE) {
+        buf_adds(b, s);
+        return;
+    }
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (how == ESCAPE_DEFAULT) {
+            if (c == '"' || c == '\\' || c < 0x20 || c > 0x7e)
+                buf_printf(b, "\\x%02X", c);
+            else
+                buf_add(b, &s.p[i], 1);
+        } else if (c == '"' || c == '\\') {
+            buf_printf(b, "\\%c", c);
+        } else if (c < 0x20) {
+            switch (c) {
+            case '\n': buf_addz(b, "\\n"); break;
+            case '\r': buf_addz(b, "\\r"); break;
+            case '\t': buf_addz(b, "\\t"); break;
+            case '\b': buf_addz(b, "\\b"); break;
+            case '\f': buf_addz(b, "\\f"); break;
+            default: buf_printf(b, "\\u%04X", c);
+            }
+        } else {
+            buf_add(b, &s.p[i], 1);
+        }
+    }
+}
+
+int access_log_write(struct request *r)
+{
+    static struct buf b;
+    const struct access_logs *logs = ((struct log_loc *)r->loc_conf[access_log_module.index])->access_log.ptr;
+
+    if (!logs || logs->is_off)
+        return PHASE_DONE;
+    for (size_t i = 0; i < logs->all.n; i++) {
+        const struct access_log *log = &logs->all.items[i];
+        int fd = log->file ? log->file->fd : -1;
+
+        if (log->condition) {
+            struct str s = text_value(r, log->condition);
+            if (s.n == 0 || str_eq(s, STR("0")))
+                continue;
+        }
+        buf_consume(&b, buf_len(&b));
+        for (size_t k = 0; k < log->format->parts.n; k++) {
+            const struct format_part *part = &log->format->parts.items[k];
+            if (part->index < 0) {
+                buf_adds(&b, part->literal);
+                continue;
+            }
+            const struct value *v = variable_value(r, part->index);
+            if (v->is_not_found) {
+                if (log->format->escape == ESCAPE_DEFAULT)
+                    buf_addz(&b, "-");
+            } else {
+                add_escaped(&b, v->s, log->format->escape);
+            }
+        }
+        buf_addz(&b, "\n");
+        if (log->path) {
+            struct str path = conf_full_path(r->conf->tree, r->conf->tree->prefix, text_value(r, log->path));
+            fd = open(arena_dup(r->arena, path.p, path.n), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+        }
+        if (fd >= 0 && write(fd, buf_str(&b).p, buf_len(&b)) < 0)
+            log_request(r, LOG_ALERT_, 0, "write() to an access log failed");
+        if (log->path && fd >= 0)
+            close(fd);
+    }
+    return PHASE_DONE;
+}
+
+static const struct directive_row rows[] = {
+    {"log_format", IN_HTTP, 2, ANY_NUMBER, false, SCOPE_MAIN, 0, parse_log_format, NULL, "A form of log lines.", DO_NOT_INHERIT, NULL},
+    {"access_log", IN_ANY_HTTP | IN_LOCATION_IF | IN_LIMIT_EXCEPT, 1, ANY_NUMBER, false, SCOPE_LOC, offsetof(struct log_loc, access_log), parse_access_log, NULL, "Where requests are logged.", INHERIT, NULL},
+    {"open_log_file_cache", IN_ANY_HTTP, 1, 4, false, SCOPE_LOC, offsetof(struct log_loc, open_log_file_cache), conf_parse_directive, NULL, "Keeps log files with variables in their names open.", INHERIT, NULL},
+};
+
+struct module access_log_module = {
+    .name = "ngx_http_log_module",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof rows[0],
+    .main_bytes = sizeof(struct log_main),
+    .loc_bytes = sizeof(struct log_loc),
+    .merged_loc = default_log,
+};

@@ -1,0 +1,274 @@
+/*
+ * The error log: see log.h. A line is
+ *   2026/11/24 10:00:00 [error] PID#TID: *CONNECTION words, client: …, server: …, request: "…", host: "…"
+ */
+#include "http/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "http/connection.h"
+#include "http/date.h"
+#include "http/request.h"
+#include "util/buf.h"
+
+struct log_target {
+    struct log_file *file;
+    enum log_level level;
+};
+
+struct log_targets {
+    ARRAY_OF(struct log_target) all;
+};
+
+struct log_core {
+    struct setting error_log;
+    struct log_file *files;
+};
+
+struct log_loc {
+    struct setting error_log;
+};
+
+static const struct conf_enum levels[] = {
+    {"emerg", LOG_EMERG_}, {"alert", LOG_ALERT_}, {"crit", LOG_CRIT_}, {"error", LOG_ERR_}, {"warn", LOG_WARN_},
+    {"notice", LOG_NOTICE_}, {"info", LOG_INFO_}, {"debug", LOG_DEBUG_}, {NULL, 0}};
+
+static int default_fd = STDERR_FILENO;
+
+void log_set_default(int fd)
+{
+    default_fd = fd;
+}
+
+static struct log_core *log_core(struct conf *c)
+{
+    return c->core[log_module.index];
+}
+
+struct log_file *log_file_find(struct conf *c, const struct directive *d, struct str path)
+{
+    struct log_core *core = log_core(c);
+    struct log_file *f;
+
+    (void)d;
+    if (path.n)
+        path = conf_full_path(c->tree, c->tree->prefix, path);
+    for (f = core->files; f; f = f->next)
+        if (str_eq(f->path, path))
+            return f;
+    f = arena_zalloc(c->arena, sizeof *f);
+    f->path = path;
+    f->fd = path.n ? -1 : STDERR_FILENO;
+    f->next = core->files;
+    core->files = f;
+    return f;
+}
+
+static int open_file(const struct log_file *f)
+{
+    return open(f->path.p, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+}
+
+int log_open(struct conf *c)
+{
+    int rc = 0;
+
+    for (struct log_file *f = log_core(c)->files; f; f = f->next)
+        if (f->fd < 0 && (f->fd = open_file(f)) < 0) {
+            conf_fail(c->tree, NULL, "open() \"%.*s\" failed (%d: %s)", STR_ARG(f->path), errno, strerror(errno));
+            rc = -1;
+        }
+    return rc;
+}
+
+void log_reopen(struct conf *c)
+{
+    for (struct log_file *f = log_core(c)->files; f; f = f->next) {
+        int fd = f->path.n ? open_file(f) : -1;
+        if (fd < 0)
+            continue;
+        if (f->fd >= 0)
+            close(f->fd);
+        f->fd = fd;
+    }
+}
+
+void log_close(struct conf *c)
+{
+    for (struct log_file *f = log_core(c)->files; f; f = f->next)
+        if (f->path.n && f->fd >= 0) {
+            close(f->fd);
+            f->fd = -1;
+        }
+}
+
+static int parse_error_log(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
+{
+    struct setting *s = conf_setting(row, structure);
+    struct log_targets *targets;
+    struct log_target *t;
+    struct str path = d->args[1];
+
+    if (!s->is_set)
+        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *targets)};
+    targets = s->ptr;
+    if (str_has_prefix(path, STR("syslog:")) || str_has_prefix(path, STR("memory:"))) {
+        conf_fail(c->tree, d, "error_log to \"%.*s\" is not implemented by glassproxy yet", STR_ARG(path));
+        return -1;
+    }
+    t = ARRAY_PUSH(&targets->all, c->arena);
+    t->file = log_file_find(c, d, str_eq(path, STR("stderr")) ? STR("") : path);
+    t->level = LOG_ERR_;
+    if (d->n_args == 3) {
+        const struct conf_enum *e = levels;
+        while (e->name && !str_eq(d->args[2], str_of(e->name)))
+            e++;
+        if (!e->name) {
+            conf_fail(c->tree, d, "invalid log level \"%.*s\"", STR_ARG(d->args[2]));
+            return -1;
+        }
+        t->level = (enum log_level)e->value;
+    }
+    return 0;
+}
+
+static const struct log_targets *targets_of(struct conf *c, const struct request *r)
+{
+    const struct log_targets *t = NULL;
+
+    if (r && r->loc_conf)
+        t = ((const struct log_loc *)r->loc_conf[log_module.index])->error_log.ptr;
+    if (!t && c)
+        t = log_core(c)->error_log.ptr;
+    return t;
+}
+
+bool log_wants(struct conf *c, const struct request *r, enum log_level level)
+{
+    const struct log_targets *t = targets_of(c, r);
+
+    if (!t)
+        return level <= LOG_ERR_;
+    for (size_t i = 0; i < t->all.n; i++)
+        if (t->all.items[i].level >= level)
+            return true;
+    return false;
+}
+
+static void write_line(struct conf *c, const struct request *r, enum log_level level, const struct buf *b)
+{
+    const struct log_targets *t = targets_of(c, r);
+    struct str s = buf_str(b);
+
+    if (!t) {
+        if (write(default_fd, s.p, s.n) < 0)
+            return;
+    }
+    for (size_t i = 0; t && i < t->all.n; i++)
+        if (t->all.items[i].level >= level && t->all.items[i].file->fd >= 0)
+            if (write(t->all.items[i].file->fd, s.p, s.n) < 0)
+                continue;
+}
+
+static void start_line(struct buf *b, enum log_level level, uint64_t number)
+{
+    buf_adds(b, date_error_log());
+    buf_printf(b, " [%s] %d#%d: ", levels[level - 1].name, (int)getpid(), (int)getpid());
+    if (number)
+        buf_printf(b, "*%llu ", (unsigned long long)number);
+}
+
+static void add_words(struct buf *b, int err, const char *format, va_list args)
+{
+    char words[2048];
+
+    vsnprintf(words, sizeof words, format, args);
+    buf_addz(b, words);
+    if (err)
+        buf_printf(b, " (%d: %s)", err, strerror(err));
+}
+
+void log_event(struct conf *c, enum log_level level, int err, const char *format, ...)
+{
+    struct buf b = {0};
+    va_list args;
+
+    if (!log_wants(c, NULL, level))
+        return;
+    start_line(&b, level, 0);
+    va_start(args, format);
+    add_words(&b, err, format, args);
+    va_end(args);
+    buf_addz(&b, "\n");
+    write_line(c, NULL, level, &b);
+    buf_free(&b);
+}
+
+static void add_client(struct buf *b, struct connection *c)
+{
+    struct arena *a = arena_new(1024);
+
+    buf_printf(b, ", client: %.*s", STR_ARG(address_text(a, &c->peer.u.any, false)));
+    arena_free(a);
+}
+
+void log_connection(struct connection *c, enum log_level level, int err, const char *format, ...)
+{
+    struct buf b = {0};
+    va_list args;
+
+    if (!log_wants(c->conf, c->request, level))
+        return;
+    start_line(&b, level, c->number);
+    va_start(args, format);
+    add_words(&b, err, format, args);
+    va_end(args);
+    add_client(&b, c);
+    buf_printf(&b, ", server: %.*s\n", STR_ARG(c->listener->address.text));
+    write_line(c->conf, c->request, level, &b);
+    buf_free(&b);
+}
+
+void log_request(struct request *r, enum log_level level, int err, const char *format, ...)
+{
+    struct buf b = {0};
+    const struct field *f;
+    va_list args;
+
+    if (!r->connection || !log_wants(r->conf, r, level))
+        return;
+    start_line(&b, level, r->connection->number);
+    va_start(args, format);
+    add_words(&b, err, format, args);
+    va_end(args);
+    add_client(&b, r->connection);
+    if (r->server)
+        buf_printf(&b, ", server: %.*s", STR_ARG(r->server->name));
+    if (r->request_line.n)
+        buf_printf(&b, ", request: \"%.*s\"", STR_ARG(r->request_line));
+    f = field_find_id(&r->fields, FIELD_HOST);
+    if (f)
+        buf_printf(&b, ", host: \"%.*s\"", STR_ARG(f->value));
+    f = field_find_id(&r->fields, FIELD_REFERER);
+    if (f)
+        buf_printf(&b, ", referrer: \"%.*s\"", STR_ARG(f->value));
+    buf_addz(&b, "\n");
+    write_line(r->conf, r, level, &b);
+    buf_free(&b);
+}
+
+static const struct directive_row rows[] = {
+    {"error_log", IN_MAIN, 1, 2, false, SCOPE_CORE, offsetof(struct log_core, error_log), parse_error_log, NULL, "Where messages go, and from which level on.", INHERIT, NULL},
+    {"error_log", IN_ANY_HTTP, 1, 2, false, SCOPE_LOC, offsetof(struct log_loc, error_log), parse_error_log, NULL, "Where messages go, and from which level on.", INHERIT, NULL},
+};
+
+struct module log_module = {
+    .name = "error_log",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof rows[0],
+    .core_bytes = sizeof(struct log_core),
+    .loc_bytes = sizeof(struct log_loc),
+};
