@@ -14,7 +14,10 @@ OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS = $(shell find tests/unit -name '*_test.c')
 UNIT_PROGRAMS = $(UNITS:tests/unit/%.c=$(BUILD)/tests/%)
 
-all: $(UNIT_PROGRAMS)
+all: $(BUILD)/glassproxy $(UNIT_PROGRAMS)
+
+$(BUILD)/glassproxy: $(BUILD)/proxy/main.o $(BUILD)/libproxy.a
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12

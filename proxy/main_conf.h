@@ -1,0 +1,16 @@
+/*
+ * The directives outside the http block: the process itself.
+ */
+#ifndef GLASSPROXY_MAIN_CONF_H
+#define GLASSPROXY_MAIN_CONF_H
+
+#include "conf/conf.h"
+
+extern struct module main_module;
+
+struct str main_pid_path(struct conf *c);
+bool main_is_daemon(struct conf *c);
+/* worker_rlimit_nofile, or as many as the system allows. */
+void main_raise_limits(struct conf *c);
+
+#endif
