@@ -20,10 +20,11 @@
 #include "upstream/codec/http.h"
 #include "upstream/upstream.h"
 #include "vars/core_vars.h"
+#include "vars/map.h"
 #include "version.h"
 
 static struct module *modules[] = {&main_module, &core_module, &core_vars_module, &log_module, &access_log_module,
-                                   &rewrite_module, &static_module, &headers_module, &upstream_module, &proxy_module, NULL};
+                                   &map_module, &geo_module, &realip_module, &rewrite_module, &access_module, &static_module, &headers_module, &upstream_module, &proxy_module, NULL};
 
 static struct options {
     struct str prefix, conf_file, error_log, globals, signal;
@@ -79,6 +80,14 @@ static void stop_now(int signal_number)
     loop_stop(worker.loop);
 }
 
+static struct timer shutdown_timer;
+
+static void shutdown_expired(struct timer *t)
+{
+    (void)t;
+    loop_stop(worker.loop);
+}
+
 static void on_idle(struct worker *w)
 {
     loop_stop(w->loop);
@@ -91,6 +100,9 @@ static void stop_gracefully(int signal_number)
     worker.on_idle = on_idle;
     listeners_close(&worker, worker.conf, NULL);
     connections_close_idle(&worker, NULL);
+    shutdown_timer.handler = shutdown_expired;
+    if (main_shutdown_timeout_ms(worker.conf))
+        timer_start(worker.loop, &shutdown_timer, main_shutdown_timeout_ms(worker.conf));
     if (worker.n_connections == 0)
         loop_stop(worker.loop);
 }
@@ -155,7 +167,7 @@ static void show_version(void)
     if (!options.shows_configuration)
         return;
     fprintf(stderr, "configure arguments:");
-    static const char *const absent[] = {"geo", "map", "split_clients", "access", "upstream_keepalive", "charset", "gzip",
+    static const char *const absent[] = {"upstream_keepalive", "charset", "gzip",
         "ssi", "userid", "auth_basic", "mirror", "autoindex", "referer", "fastcgi", "uwsgi", "scgi", "grpc", "memcached",
         "limit_conn", "limit_req", "empty_gif", "browser", "upstream_hash", "upstream_ip_hash", "upstream_least_conn",
         "upstream_random", "upstream_zone"};
@@ -292,6 +304,10 @@ int main(int argc, char **argv)
     loop_on_signal(worker.loop, SIGHUP, reload);
     loop_on_signal(worker.loop, SIGUSR1, reopen);
     write_pid(c);
+    if (main_become_user(c) < 0) {
+        log_event(c, LOG_EMERG_, errno, "the user of the configuration cannot be taken on");
+        return 1;
+    }
     log_event(c, LOG_NOTICE_, 0, "glassproxy/" GLASSPROXY_VERSION " (nginx/" GLASSPROXY_NGINX_VERSION ") started");
     loop_run(worker.loop);
     listeners_close(&worker, worker.conf, NULL);

@@ -600,6 +600,7 @@ static const struct conf_enum keepalive_disables[] = {{"none", 1}, {"msie6", 2},
 
 #define LOC(field) SCOPE_LOC, offsetof(struct core_loc, field)
 #define SRV(field) SCOPE_SRV, offsetof(struct core_srv, field)
+#define MAIN(field) SCOPE_MAIN, offsetof(struct core_main, field)
 #define IN_HTTP_SERVER (IN_HTTP | IN_SERVER)
 #define IN_HTTP_SERVER_LOC_IF (IN_ANY_HTTP | IN_LOCATION_IF)
 
@@ -660,6 +661,10 @@ static const struct directive_row rows[] = {
     {"tcp_nodelay", IN_ANY_HTTP, 1, 1, false, LOC(tcp_nodelay), conf_parse_flag, "on", "Sends small packets at once.", INHERIT, NULL},
     {"reset_timedout_connection", IN_ANY_HTTP, 1, 1, false, LOC(reset_timedout_connection), conf_parse_flag, "off", "Resets connections that timed out.", INHERIT, NULL},
     {"postpone_output", IN_ANY_HTTP, 1, 1, false, LOC(postpone_output), conf_parse_size, "1460", "Collects small pieces of output.", INHERIT, NULL},
+    {"server_names_hash_max_size", IN_HTTP, 1, 1, false, MAIN(server_names_hash_max_size), conf_parse_num, "512", "A size of nginx's tables.", DO_NOT_INHERIT, NULL},
+    {"server_names_hash_bucket_size", IN_HTTP, 1, 1, false, MAIN(server_names_hash_bucket_size), conf_parse_num, "64", "A size of nginx's tables.", DO_NOT_INHERIT, NULL},
+    {"variables_hash_max_size", IN_HTTP, 1, 1, false, MAIN(variables_hash_max_size), conf_parse_num, "1024", "A size of nginx's tables.", DO_NOT_INHERIT, NULL},
+    {"variables_hash_bucket_size", IN_HTTP, 1, 1, false, MAIN(variables_hash_bucket_size), conf_parse_num, "64", "A size of nginx's tables.", DO_NOT_INHERIT, NULL},
     {"types_hash_max_size", IN_ANY_HTTP, 1, 1, false, LOC(types_hash_max_size), conf_parse_num, "1024", "A size of nginx's tables.", INHERIT, NULL},
     {"types_hash_bucket_size", IN_ANY_HTTP, 1, 1, false, LOC(types_hash_bucket_size), conf_parse_num, "64", "A size of nginx's tables.", INHERIT, NULL},
 };

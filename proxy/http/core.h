@@ -115,6 +115,8 @@ struct buffer_sizes {
 struct core_main {
     ARRAY_OF(struct server *) servers;
     ARRAY_OF(struct listener *) listeners;
+    struct setting server_names_hash_max_size, server_names_hash_bucket_size, variables_hash_max_size,
+        variables_hash_bucket_size;
 };
 
 struct core_srv {

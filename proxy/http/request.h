@@ -49,6 +49,8 @@ struct request {
     void **srv_conf, **loc_conf; /* by module index */
     const struct location *location; /* the one chosen; loc_conf may be an `if` inside it */
 
+    const struct address *client; /* the connection's peer, or what a trusted proxy says (realip) */
+    const struct directive *decided_by; /* what made the present phase's decision; NULL: nothing configured */
     uint64_t id;
     struct str request_id;
     double start_time;           /* seconds since the epoch, for $msec-like uses */

@@ -31,6 +31,7 @@ struct request *request_new(struct conf *conf, struct connection *c)
     r->arena = a;
     r->conf = conf;
     r->connection = c;
+    r->client = c ? &c->peer : NULL;
     r->content_length = -1;
     r->limit_rate = -1;
     r->values = arena_zalloc(a, (variables_count(conf) + 1) * sizeof *r->values);

@@ -213,12 +213,6 @@ int try_files_phase(struct request *r)
     return (int)list->status;
 }
 
-int access_phase(struct request *r)
-{
-    (void)r; /* allow and deny come with their own module */
-    return PHASE_NEXT;
-}
-
 static int parse_index(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
     struct setting *s = conf_setting(row, structure);

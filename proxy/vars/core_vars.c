@@ -4,6 +4,7 @@
 #include "vars/core_vars.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "http/connection.h"
 #include "http/date.h"
 #include "http/request.h"
+#include "http/request_body.h"
 #include "http/uri.h"
 #include "phases/static.h"
 #include "version.h"
@@ -158,16 +160,15 @@ GETTER(get_is_args)
 GETTER(get_remote_addr)
 {
     UNUSED;
-    if (!r->connection)
-        give(v, STR("127.0.0.1"));
-    else
-        give(v, address_text(r->arena, &r->connection->peer.u.any, false));
+    give(v, address_text(r->arena, &r->client->u.any, false));
+    if (r->client->u.any.sa_family == AF_UNIX)
+        give(v, STR("unix:"));
 }
 
 GETTER(get_binary_remote_addr)
 {
     UNUSED;
-    const struct address *a = &r->connection->peer;
+    const struct address *a = r->client;
     if (a->u.any.sa_family == AF_INET)
         give(v, arena_str(r->arena, (struct str){(const char *)&a->u.in.sin_addr, 4}));
     else if (a->u.any.sa_family == AF_INET6)
@@ -179,7 +180,7 @@ GETTER(get_binary_remote_addr)
 GETTER(get_remote_port)
 {
     UNUSED;
-    unsigned port = r->connection ? address_port(&r->connection->peer.u.any) : 0;
+    unsigned port = address_port(&r->client->u.any);
     if (port)
         give_number(r, v, port);
     else
@@ -208,6 +209,69 @@ GETTER(get_scheme)
 {
     UNUSED;
     give(v, STR("http"));
+}
+
+GETTER(get_request_body)
+{
+    UNUSED;
+    if (!r->body || r->body->fd >= 0 || (r->content_length < 0 && !r->is_chunked))
+        none(v);
+    else
+        give(v, arena_str(r->arena, buf_str(&r->body->memory)));
+}
+
+GETTER(get_request_body_file)
+{
+    UNUSED;
+    if (r->body && r->body->fd >= 0)
+        give(v, r->body->path);
+    else
+        none(v);
+}
+
+GETTER(get_realpath_root)
+{
+    UNUSED;
+    struct str root = document_root(r);
+    char *real = realpath(arena_dup(r->arena, root.p, root.n), NULL);
+    if (real)
+        give(v, arena_str(r->arena, str_of(real)));
+    else
+        none(v);
+    free(real);
+}
+
+GETTER(get_connection_time)
+{
+    UNUSED;
+    uint64_t ms = r->connection ? loop_now_ms(r->connection->worker->loop) - r->connection->opened_ms : 0;
+    give(v, arena_printf(r->arena, "%llu.%03llu", (unsigned long long)ms / 1000, (unsigned long long)ms % 1000));
+}
+
+GETTER(get_limit_rate)
+{
+    UNUSED;
+    give_number(r, v, r->limit_rate >= 0 ? (unsigned long long)r->limit_rate : (unsigned long long)conf_read_size(text_value(r, CORE_LOC(r)->limit_rate.ptr)));
+}
+
+static void set_limit_rate(struct request *r, struct str value)
+{
+    long rate = conf_read_size(value);
+
+    if (rate >= 0)
+        r->limit_rate = (int)rate;
+}
+
+GETTER(get_sent_trailer)
+{
+    UNUSED;
+    find_in(r, &r->response.trailers, rest, ", ", v);
+}
+
+GETTER(get_none)
+{
+    UNUSED;
+    none(v);
 }
 
 GETTER(get_empty)
@@ -409,11 +473,17 @@ static const struct variable_row rows[] = {
     {"server_protocol", get_protocol, NULL, NULL, 0},
     {"scheme", get_scheme, NULL, NULL, 0},
     {"https", get_empty, NULL, NULL, 0},
-    {"remote_user", get_empty, NULL, NULL, 0},
+    {"remote_user", get_none, NULL, NULL, 0},
     {"document_root", get_document_root, NULL, NULL, VAR_NO_CACHE},
     {"request_filename", get_request_filename, NULL, NULL, VAR_NO_CACHE},
     {"content_length", get_content_length, NULL, NULL, 0},
     {"content_type", get_content_type, NULL, NULL, 0},
+    {"request_body", get_request_body, NULL, NULL, VAR_NO_CACHE},
+    {"request_body_file", get_request_body_file, NULL, NULL, VAR_NO_CACHE},
+    {"realpath_root", get_realpath_root, NULL, NULL, VAR_NO_CACHE},
+    {"connection_time", get_connection_time, NULL, NULL, VAR_NO_CACHE},
+    {"limit_rate", get_limit_rate, set_limit_rate, NULL, VAR_CHANGEABLE | VAR_NO_CACHE},
+    {"sent_trailer_", get_sent_trailer, NULL, NULL, VAR_PREFIX | VAR_NO_CACHE},
     {"status", get_status, NULL, NULL, VAR_NO_CACHE},
     {"body_bytes_sent", get_body_bytes_sent, NULL, NULL, VAR_NO_CACHE},
     {"bytes_sent", get_bytes_sent, NULL, NULL, VAR_NO_CACHE},

@@ -781,6 +781,7 @@ static const struct directive_row rows[] = {
     {"proxy_set_body", IN_ANY_HTTP, 1, 1, false, LOC(proxy_set_body), parse_text, NULL, "The body of the upstream request.", INHERIT, NULL},
     {"proxy_pass_request_headers", IN_ANY_HTTP, 1, 1, false, LOC(proxy_pass_request_headers), conf_parse_flag, "on", "Passes the client's fields.", INHERIT, NULL},
     {"proxy_pass_request_body", IN_ANY_HTTP, 1, 1, false, LOC(proxy_pass_request_body), conf_parse_flag, "on", "Passes the client's body.", INHERIT, NULL},
+    {"proxy_temp_path", IN_ANY_HTTP, 1, 4, false, LOC(proxy_temp_path), conf_parse_path, "proxy_temp", "Where answers are saved that the client takes slowly.", INHERIT, NULL},
     {"proxy_intercept_errors", IN_ANY_HTTP, 1, 1, false, LOC(proxy_intercept_errors), conf_parse_flag, "off", "Lets error_page answer for the upstream.", INHERIT, NULL},
 };
 
