@@ -4,8 +4,8 @@ BUILD ?= build
 CFLAGS ?= -O2 -g
 WARNINGS = -Wall -Wextra -Werror
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iproxy $(WARNINGS) $(CFLAGS)
-LIBS = -lpcre2-8 -ljansson -lcares -lz -lcrypto
-PACKAGES = gcc make libc6-dev libpcre2-dev libssl-dev zlib1g-dev libncurses-dev libcmocka-dev libjansson-dev libc-ares-dev
+LIBS = -lpcre2-8 -ljansson -lresolv -lz -lcrypto
+PACKAGES = gcc make libc6-dev libpcre2-dev libssl-dev zlib1g-dev libncurses-dev libcmocka-dev libjansson-dev
 TEST_PACKAGES = nginx-light curl tmux python3 procps
 
 MAIN = proxy/main.c

@@ -103,6 +103,7 @@ struct conf {
     unsigned n_modules;
     void **core; /* of the directives outside http, by module index */
     unsigned refs;
+    bool is_retired; /* a newer one serves, or none does: nothing is kept for later */
     void *variables; /* vars/ */
     struct loop *loop;
     void *owner;

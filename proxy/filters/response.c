@@ -48,6 +48,11 @@ struct field *response_add(struct request *r, const char *name, struct str value
     return field_add(&r->response.fields, r->arena, str_of(name), value, origin);
 }
 
+void response_redirect(struct request *r, struct str to, struct origin origin)
+{
+    response_add(r, "Location", to, origin)->is_own_redirect = true;
+}
+
 static struct str server_text(const struct request *r)
 {
     switch (CORE_LOC(r)->server_tokens.num) {
@@ -100,6 +105,7 @@ static void write_header(struct request *r)
     static struct buf b;
     struct response *out = &r->response;
     struct str words = out->status_line.n ? out->status_line : status_words(out->status);
+    const struct field *completed = NULL;
 
     buf_consume(&b, buf_len(&b));
     buf_addz(&b, "HTTP/1.1 ");
@@ -128,11 +134,15 @@ static void write_header(struct request *r)
         date_http(out->last_modified, date);
         add_line(&b, "Last-Modified", str_of(date));
     }
-    if (out->location && !out->location->is_removed && out->location->value.n && out->location->value.p[0] == '/'
-        && out->location->origin.kind != ORIGIN_UPSTREAM)
-        out->location->value = absolute_location(r, out->location->value);
-    if (out->location && !out->location->is_removed) /* a copy of it may have moved with the array */
-        add_line(&b, "Location", out->location->value);
+    for (size_t i = 0; i < out->fields.n; i++) {
+        struct field *f = &out->fields.items[i];
+        if (f->id != FIELD_LOCATION || !f->is_own_redirect || f->is_removed || !CORE_LOC(r)->absolute_redirect.num
+            || f->value.n == 0 || f->value.p[0] != '/')
+            continue;
+        f->value = absolute_location(r, f->value);
+        add_line(&b, "Location", f->value);
+        completed = f;
+    }
     if (out->is_chunked)
         buf_addz(&b, "Transfer-Encoding: chunked\r\n");
     if (out->status == 101) {
@@ -147,7 +157,7 @@ static void write_header(struct request *r)
     }
     for (size_t i = 0; i < out->fields.n; i++) {
         const struct field *f = &out->fields.items[i];
-        if (f->is_removed || f->id == FIELD_LOCATION)
+        if (f->is_removed || f == completed)
             continue;
         buf_adds(&b, f->name);
         buf_add(&b, ": ", 2);
@@ -172,13 +182,7 @@ void response_send_header(struct request *r)
     }
     if (r->method == METHOD_HEAD)
         out->is_header_only = true;
-    if (out->location)
-        for (size_t i = 0; i < out->fields.n; i++) /* the array may have grown since */
-            if (out->fields.items[i].id == FIELD_LOCATION && !out->fields.items[i].is_removed)
-                out->location = &out->fields.items[i];
     filters_run_header(r);
-    if (out->location)
-        out->location = field_find_id(&out->fields, FIELD_LOCATION);
     out->is_header_sent = true;
     if (r->version == 9) {
         r->keeps_alive = false;
@@ -261,6 +265,13 @@ void response_end(struct request *r)
         buf_add(&b, "\r\n", 2);
         output_add(&r->connection->out, buf_str(&b));
     }
+    connection_request_done(r);
+}
+
+void response_truncate(struct request *r)
+{
+    r->keeps_alive = false;
+    r->is_truncated = true;
     connection_request_done(r);
 }
 

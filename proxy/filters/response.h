@@ -21,11 +21,17 @@ void response_send_special(struct request *r, unsigned status);
 /* A whole response in memory. */
 void response_send_text(struct request *r, unsigned status, struct str type, struct str body);
 
+/* The rest of the body will not come: closes the connection behind what is queued, without a final chunk. */
+void response_truncate(struct request *r);
+
 /* The response cannot be completed: closes the connection. */
 void response_abort(struct request *r);
 
 /* The standard words for a status, with the number: "404 Not Found"; "" if it has none. */
 struct str status_words(unsigned status);
+
+/* A Location of the proxy's own: absolute_redirect applies. */
+void response_redirect(struct request *r, struct str to, struct origin origin);
 
 /* A field of the response. */
 struct field *response_add(struct request *r, const char *name, struct str value, struct origin origin);

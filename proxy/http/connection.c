@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -59,6 +60,8 @@ static struct connection *connection_new(struct acceptor *a, int fd)
     c->timer.data = c;
     c->send_timer.handler = connection_timeout;
     c->send_timer.data = c;
+    c->rate_timer.handler = connection_timeout;
+    c->rate_timer.data = c;
     c->worker = w;
     c->conf = w->conf;
     conf_hold(c->conf);
@@ -272,6 +275,7 @@ void connection_watch(struct connection *c)
     case CONNECTION_READING_HEADER:
     case CONNECTION_READING_BODY:
     case CONNECTION_LINGERING: events = IO_READ; break;
+    case CONNECTION_TUNNEL: events = upstream_takes_client_bytes(c->request) ? IO_READ : 0; break;
     case CONNECTION_PROCESSING: events = buf_len(&c->unread) || c->peer_closed ? 0 : IO_READ; break;
     }
     if (c->is_write_blocked)
@@ -363,6 +367,12 @@ static void request_is_sent(struct connection *c)
     struct worker *w = c->worker;
 
     timer_stop(w->loop, &c->send_timer);
+    timer_stop(w->loop, &c->timer);
+    c->state = CONNECTION_PROCESSING;
+    if (r->is_truncated) { /* the client must notice: no lingering */
+        connection_close(c);
+        return;
+    }
     if (!r->keeps_alive || w->is_quitting || c->conf != w->conf) {
         start_lingering(c);
         return;
@@ -390,27 +400,49 @@ void connection_request_done(struct request *r)
     connection_flush(c);
 }
 
+/* limit_rate: how many bytes may go now. 0: none, and a timer goes on later; SIZE_MAX: no limit. */
+static size_t rate_room(struct connection *c)
+{
+    struct request *r = c->request;
+    long long rate, after, room;
+
+    if (!r || r->limit_rate == 0)
+        return SIZE_MAX;
+    rate = r->limit_rate > 0 ? r->limit_rate : conf_read_size(text_value(r, CORE_LOC(r)->limit_rate.ptr));
+    if (rate <= 0)
+        return SIZE_MAX;
+    after = conf_read_size(text_value(r, CORE_LOC(r)->limit_rate_after.ptr));
+    room = rate * (long long)((loop_now_ms(c->worker->loop) - r->started_ms) / 1000 + 1) - ((long long)c->out.written_bytes - (after > 0 ? after : 0));
+    if (room > 0)
+        return (size_t)room;
+    timer_start(c->worker->loop, &c->rate_timer, (uint64_t)(-room * 1000 / rate + 1));
+    return 0;
+}
+
 void connection_flush(struct connection *c)
 {
     struct request *r = c->request;
-    enum output_result result;
+    enum output_result result = OUTPUT_BLOCKED;
+    size_t room;
 
     if (c->is_closing)
         return;
-    result = output_write(&c->out, c->io.fd, 0);
+    room = c->out.first ? rate_room(c) : SIZE_MAX;
+    if (room)
+        result = output_write(&c->out, c->io.fd, room == SIZE_MAX ? 0 : room);
     if (result == OUTPUT_FAILED) {
         log_connection(c, LOG_INFO_, errno, "writev() failed while sending to client");
         connection_close(c);
         return;
     }
-    c->is_write_blocked = result == OUTPUT_BLOCKED;
+    c->is_write_blocked = result == OUTPUT_BLOCKED && (room == SIZE_MAX || rate_room(c));
     if (c->is_write_blocked) {
         if (r)
             timer_start(c->worker->loop, &c->send_timer, (uint64_t)CORE_LOC(r)->send_timeout.num);
     } else {
         timer_stop(c->worker->loop, &c->send_timer);
     }
-    if (r && !c->is_write_blocked && r->is_finished) {
+    if (r && result == OUTPUT_EMPTY && r->is_finished) {
         request_is_sent(c);
         return;
     }
@@ -423,6 +455,10 @@ static void connection_timeout(struct timer *t)
 {
     struct connection *c = t->data;
 
+    if (t == &c->rate_timer) {
+        connection_flush(c);
+        return;
+    }
     if (t == &c->send_timer) {
         log_connection(c, LOG_INFO_, ETIMEDOUT, "client timed out");
         connection_close(c);
@@ -467,6 +503,7 @@ static void handle_read(struct connection *c)
         read_request(c);
         return;
     case CONNECTION_READING_BODY: request_body_event(c->request); return;
+    case CONNECTION_TUNNEL: upstream_client_event(c->request); return;
     case CONNECTION_PROCESSING:
         n = recv(c->io.fd, buf, 1, MSG_PEEK);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {

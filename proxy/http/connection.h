@@ -27,6 +27,7 @@ enum connection_state {
     CONNECTION_READING_HEADER, /* a request has begun */
     CONNECTION_READING_BODY,
     CONNECTION_PROCESSING,
+    CONNECTION_TUNNEL,    /* after 101: bytes both ways */
     CONNECTION_LINGERING, /* answered; reading what the client still sends */
 };
 

@@ -5,6 +5,8 @@
 
 #include <unistd.h>
 
+#include "upstream/resolver.h"
+
 static struct core_main *core_main(struct conf *c)
 {
     return c->http.main[core_module.index];
@@ -665,6 +667,8 @@ static const struct directive_row rows[] = {
     {"server_names_hash_bucket_size", IN_HTTP, 1, 1, false, MAIN(server_names_hash_bucket_size), conf_parse_num, "64", "A size of nginx's tables.", DO_NOT_INHERIT, NULL},
     {"variables_hash_max_size", IN_HTTP, 1, 1, false, MAIN(variables_hash_max_size), conf_parse_num, "1024", "A size of nginx's tables.", DO_NOT_INHERIT, NULL},
     {"variables_hash_bucket_size", IN_HTTP, 1, 1, false, MAIN(variables_hash_bucket_size), conf_parse_num, "64", "A size of nginx's tables.", DO_NOT_INHERIT, NULL},
+    {"resolver", IN_ANY_HTTP, 1, ANY_NUMBER, false, LOC(resolver), parse_resolver, NULL, "DNS servers for names that only a request knows.", INHERIT, NULL},
+    {"resolver_timeout", IN_ANY_HTTP, 1, 1, false, LOC(resolver_timeout), conf_parse_msec, "30s", "Time to resolve a name.", INHERIT, NULL},
     {"types_hash_max_size", IN_ANY_HTTP, 1, 1, false, LOC(types_hash_max_size), conf_parse_num, "1024", "A size of nginx's tables.", INHERIT, NULL},
     {"types_hash_bucket_size", IN_ANY_HTTP, 1, 1, false, LOC(types_hash_bucket_size), conf_parse_num, "64", "A size of nginx's tables.", INHERIT, NULL},
 };

@@ -13,6 +13,7 @@ static const struct {
     {"authorization", FIELD_AUTHORIZATION},
     {"cache-control", FIELD_CACHE_CONTROL},
     {"connection", FIELD_CONNECTION},
+    {"content-disposition", FIELD_CONTENT_DISPOSITION},
     {"content-encoding", FIELD_CONTENT_ENCODING},
     {"content-length", FIELD_CONTENT_LENGTH},
     {"content-range", FIELD_CONTENT_RANGE},

@@ -20,6 +20,7 @@ enum field_id {
     FIELD_AUTHORIZATION,
     FIELD_CACHE_CONTROL,
     FIELD_CONNECTION,
+    FIELD_CONTENT_DISPOSITION,
     FIELD_CONTENT_ENCODING,
     FIELD_CONTENT_LENGTH,
     FIELD_CONTENT_RANGE,
@@ -83,6 +84,7 @@ struct origin {
 struct field {
     struct str name, value;
     enum field_id id;
+    bool is_own_redirect; /* a Location that the proxy made: nginx completes it with scheme and host */
     bool is_removed; /* kept so that it can be shown who removed it */
     struct origin origin;
 };

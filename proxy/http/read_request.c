@@ -111,7 +111,7 @@ bool request_set_target(struct request *r, struct str uri)
     r->exten = uri_extension(r->uri);
     r->is_uri_quoted = str_chr(uri, '%') >= 0;
     r->has_plus_in_uri = str_chr(uri, '+') >= 0;
-    r->has_valid_unparsed_uri = true;
+    r->has_valid_unparsed_uri = r->has_location_prefix = true;
     return true;
 }
 

@@ -19,6 +19,7 @@
 
 struct connection;
 struct upstream;
+struct attempts;
 struct request_body;
 
 enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS,
@@ -34,9 +35,8 @@ struct response {
     struct origin content_type_origin;
     long long content_length; /* -1: not known */
     time_t last_modified;     /* -1: none */
-    struct field *location;   /* in fields */
     bool is_header_sent, is_header_only, is_chunked, has_trailers;
-    bool allows_ranges, single_range;
+    bool allows_ranges, single_range, is_not_cacheable /* not to be answered with 304 */;
     bool clears_content_type;
     struct str head; /* as sent */
 };
@@ -64,7 +64,8 @@ struct request {
     unsigned version;
     struct str uri, args, exten; /* as they are now */
     struct str original_uri;     /* normalised, before any rewriting */
-    bool is_uri_changed, is_uri_quoted, has_plus_in_uri, has_valid_unparsed_uri;
+    bool has_location_prefix; /* the location's name is a prefix of the URI: no `rewrite … break` */
+    bool is_uri_quoted, has_plus_in_uri, has_valid_unparsed_uri;
     bool is_internal;
     unsigned uri_changes;
 
@@ -76,6 +77,7 @@ struct request {
     struct request_body *body;
 
     enum phase phase;
+    bool is_truncated; /* the response could not be completed */
     bool is_finished, is_dry_run, is_error_page, has_error_page_recursion;
     unsigned error_status; /* the status that error_page stands in for; 0: none */
     bool keeps_error_status;
@@ -87,6 +89,7 @@ struct request {
 
     struct response response;
     struct upstream *upstream;
+    struct attempts *attempts; /* at upstreams, those before internal redirects too */
     const struct directive *rewritten_by;
     uint64_t body_bytes_sent, bytes_sent;
     int limit_rate; /* bytes a second; -1: as configured */

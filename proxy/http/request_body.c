@@ -121,47 +121,69 @@ static void finish(struct request *r, unsigned status)
     r->body->done(r, status);
 }
 
+/* One piece of the body is in: spills it, or complains. A status, 0 if all is well. */
+static unsigned keep(struct request *r, struct request_body *b, struct str in)
+{
+    unsigned status;
+
+    r->request_bytes += in.n;
+    status = take(r, b, in);
+    if (!status && !b->is_streaming && buf_len(&b->memory) > (size_t)CORE_LOC(r)->client_body_buffer_size.num && spill(r, b) < 0)
+        status = 500;
+    return status;
+}
+
+static void wait_for_more(struct request *r)
+{
+    struct connection *c = r->connection;
+
+    c->state = CONNECTION_READING_BODY;
+    timer_start(c->worker->loop, &c->timer, (uint64_t)CORE_LOC(r)->client_body_timeout.num);
+    connection_watch(c);
+}
+
+/* Hands on what a streamed body has, and goes on waiting if there is room. */
+static void hand_on(struct request *r, unsigned status)
+{
+    struct connection *c = r->connection;
+    struct request_body *b = r->body;
+
+    finish(r, status);
+    if (status || c->is_closing || c->request != r || r->is_finished || b->is_discarding)
+        return;
+    if (!b->is_complete && buf_len(&b->memory) < STREAM_BYTES)
+        wait_for_more(r);
+}
+
 static void read_on(struct request *r)
 {
     struct request_body *b = r->body;
     struct connection *c = r->connection;
-    const struct core_loc *loc = CORE_LOC(r);
     char buf[READ_BYTES];
     unsigned status = 0;
 
-    while (!b->is_complete) {
-        ssize_t n;
-        if (b->is_streaming && buf_len(&b->memory) >= STREAM_BYTES)
-            break;
-        n = connection_read(c, buf, sizeof buf);
+    while (!b->is_complete && !status && !(b->is_streaming && buf_len(&b->memory) >= STREAM_BYTES)) {
+        ssize_t n = connection_read(c, buf, sizeof buf);
         if (n < 0 && errno == EAGAIN) {
-            if (b->is_streaming && buf_len(&b->memory))
+            if (b->is_streaming)
                 break;
-            c->state = CONNECTION_READING_BODY;
-            timer_start(c->worker->loop, &c->timer, (uint64_t)loc->client_body_timeout.num);
-            connection_watch(c);
+            wait_for_more(r);
             return;
         }
         if (n <= 0) {
             log_request(r, LOG_INFO_, n < 0 ? errno : 0, "client prematurely closed connection");
-            r->response.status = 400;
+            if (!r->response.is_header_sent)
+                r->response.status = b->is_streaming ? 499 : 400;
             connection_close(c);
             return;
         }
-        r->request_bytes += (size_t)n;
-        status = take(r, b, (struct str){buf, (size_t)n});
-        if (status) {
-            finish(r, status);
-            return;
-        }
-        if (!b->is_streaming && buf_len(&b->memory) > (size_t)loc->client_body_buffer_size.num && spill(r, b) < 0) {
-            finish(r, 500);
-            return;
-        }
+        status = keep(r, b, (struct str){buf, (size_t)n});
     }
-    if (!b->is_streaming && !status
-        && (loc->client_body_in_file_only.num || b->fd >= 0) && b->is_complete && b->received_bytes
-        && spill(r, b) < 0)
+    if (b->is_streaming) {
+        hand_on(r, status);
+        return;
+    }
+    if (!status && (CORE_LOC(r)->client_body_in_file_only.num || b->fd >= 0) && b->received_bytes && spill(r, b) < 0)
         status = 500;
     finish(r, status);
 }
@@ -210,8 +232,8 @@ void request_body_stream(struct request *r, void (*done)(struct request *r, unsi
 
 void request_body_more(struct request *r)
 {
-    if (!r->body->is_complete)
-        read_on(r);
+    if (!r->body->is_complete && r->connection->state != CONNECTION_READING_BODY)
+        wait_for_more(r);
 }
 
 enum request_body_result request_body_discard(struct request *r)

@@ -25,7 +25,7 @@ int choose_location_phase(struct request *r)
         struct str to = r->location->name;
         if (r->args.n)
             to = arena_printf(r->arena, "%.*s?%.*s", STR_ARG(to), STR_ARG(r->args));
-        r->response.location = response_add(r, "Location", to,
+        response_redirect(r, to,
                                             (struct origin){ORIGIN_DEFAULT, NULL, "missing trailing slash"});
         return 301;
     }

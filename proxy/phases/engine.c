@@ -61,6 +61,12 @@ const struct str *request_field(const struct request *r, enum field_id id)
     return f ? &f->value : NULL;
 }
 
+void request_enter_phase(struct request *r, enum phase phase)
+{
+    r->phase = phase;
+    r->phase_us[phase] = now_us() - r->started_us + 1;
+}
+
 void request_run(struct request *r)
 {
     while (r->phase < PHASE_COUNT) {
@@ -120,6 +126,7 @@ void request_redirect(struct request *r, struct str uri, struct str args)
     r->exten = uri_extension(uri);
     r->has_valid_unparsed_uri = false;
     r->is_internal = true;
+    r->has_location_prefix = true;
     r->upstream = NULL;
     r->loc_conf = r->server->root->loc;
     r->phase = PHASE_SERVER_REWRITE;
@@ -209,8 +216,7 @@ static bool send_error_page(struct request *r, const struct error_page *page, un
     }
     r->response.status = r->error_status;
     r->error_status = 0;
-    r->response.location = field_add(&r->response.fields, r->arena, STR("Location"), uri,
-                                     (struct origin){ORIGIN_DIRECTIVE, page->directive, NULL});
+    response_redirect(r, uri, (struct origin){ORIGIN_DIRECTIVE, page->directive, NULL});
     response_send_special(r, r->response.status);
     return true;
 }
@@ -218,11 +224,7 @@ static bool send_error_page(struct request *r, const struct error_page *page, un
 void request_fail(struct request *r, unsigned status)
 {
     const struct error_page *page;
-    struct field *location = r->response.location;
-    struct str where = location ? location->value : STR("");
-    struct field kept = location ? *location : (struct field){0};
-    struct field *authenticate = field_find_id(&r->response.fields, FIELD_WWW_AUTHENTICATE);
-    struct field kept_authenticate = authenticate ? *authenticate : (struct field){0};
+    field_array before = r->response.fields;
 
     if (r->response.is_header_sent || status == 444) {
         if (status == 444)
@@ -236,14 +238,9 @@ void request_fail(struct request *r, unsigned status)
         r->keeps_alive = false;
     }
     clear_response(r);
-    if (kept_authenticate.name.n)
-        *ARRAY_PUSH(&r->response.fields, r->arena) = kept_authenticate;
-    if (location && status >= 301 && status <= 308) {
-        struct field *f = ARRAY_PUSH(&r->response.fields, r->arena);
-        *f = kept;
-        f->value = where;
-        r->response.location = f;
-    }
+    for (size_t i = 0; i < before.n; i++)
+        if (before.items[i].id == FIELD_WWW_AUTHENTICATE || (before.items[i].id == FIELD_LOCATION && status >= 301 && status <= 308))
+            *ARRAY_PUSH(&r->response.fields, r->arena) = before.items[i];
     page = r->loc_conf ? find_error_page(r, status) : NULL;
     if (page && r->is_dry_run == false && send_error_page(r, page, status))
         return;

@@ -15,6 +15,9 @@ void request_run(struct request *r);
 /* Continues behind a handler that answered AGAIN, with what it would have answered. */
 void request_resume(struct request *r, int answer);
 
+/* The request is now in PHASE: for the trace. */
+void request_enter_phase(struct request *r, enum phase phase);
+
 /* Ends the request with STATUS: an error page, a redirect, or nginx's own small page. */
 void request_fail(struct request *r, unsigned status);
 

@@ -270,7 +270,7 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
         if (r->args.n && !op->drops_args)
             to = arena_printf(r->arena, "%.*s%c%.*s", STR_ARG(to), str_chr(text_raw(op->text), '?') >= 0 ? '&' : '?',
                               STR_ARG(r->args));
-        r->response.location = response_add(r, "Location", to, (struct origin){ORIGIN_DIRECTIVE, op->directive, NULL});
+        response_redirect(r, to, (struct origin){ORIGIN_DIRECTIVE, op->directive, NULL});
         o->answer = (int)op->flag;
         return;
     }
@@ -292,7 +292,7 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
     }
     r->uri = to;
     r->exten = uri_extension(to);
-    r->is_uri_changed = true;
+    r->is_internal = true;
     r->has_valid_unparsed_uri = false;
     r->rewritten_by = op->directive;
     o->is_uri_changed = true;
@@ -301,6 +301,7 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
     if (op->flag == REWRITE_BREAK) {
         o->is_broken = true;
         o->is_uri_changed = false;
+        r->has_location_prefix = false;
     }
 }
 
@@ -311,7 +312,7 @@ static void do_return(struct request *r, const struct op *op, struct outcome *o)
         return;
     switch (op->status) {
     case 301: case 302: case 303: case 307: case 308:
-        r->response.location = response_add(r, "Location", text_value(r, op->text),
+        response_redirect(r, text_value(r, op->text),
                                             (struct origin){ORIGIN_DIRECTIVE, op->directive, NULL});
         return;
     }

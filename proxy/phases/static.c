@@ -106,7 +106,7 @@ static int send_file(struct request *r)
         struct str to = arena_cat(r->arena, r->uri, STR("/"));
         if (r->args.n)
             to = arena_printf(r->arena, "%.*s?%.*s", STR_ARG(to), STR_ARG(r->args));
-        r->response.location = response_add(r, "Location", to, (struct origin){ORIGIN_DEFAULT, NULL, "a directory"});
+        response_redirect(r, to, (struct origin){ORIGIN_DEFAULT, NULL, "a directory"});
         return 301;
     }
     if (!S_ISREG(st.st_mode))

@@ -6,10 +6,13 @@
 
 #include "upstream/upstream.h"
 
-/* The next peer for U, marked as tried; NULL if none is left. */
-struct peer *peers_choose(struct upstream *u, uint64_t now_ms);
-bool peers_has_untried(const struct upstream *u);
-void peer_mark_failed(struct peer *p, uint64_t now_ms);
-void peer_mark_alive(struct peer *p);
+/* How many peers a request may try. */
+unsigned peers_tries(const struct upstream_group *g);
+/* The next peer for R, marked as tried and in use; NULL if none is left. WHY it was chosen. */
+struct peer *peers_choose(struct request *r, uint64_t now_ms, struct str *why);
+
+enum peer_outcome { PEER_ANSWERED, PEER_FAILED };
+/* R is done with its peer. */
+void peer_free(struct request *r, enum peer_outcome outcome, uint64_t now_ms);
 
 #endif

@@ -1,11 +1,16 @@
 /*
  * The one upstream machine: see upstream.h.
+ *
+ * A response is passed on as it arrives. While the client takes it more slowly, it waits in memory, then (with
+ * buffering) in a temporary file, and when that is full too the upstream is not read: back-pressure.
  */
 #include "upstream/upstream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "filters/response.h"
@@ -14,21 +19,35 @@
 #include "http/request_body.h"
 #include "phases/engine.h"
 #include "upstream/peers.h"
+#include "upstream/pool.h"
+#include "upstream/resolver.h"
 
-enum { READ_BYTES = 16384 };
+enum { READ_BYTES = 16384, TUNNEL_BYTES = 65536 };
 
 static void upstream_event(struct io *io, unsigned ready);
 static void upstream_timeout(struct timer *t);
 static void connect_next(struct request *r);
+static void watch_tunnel(struct request *r);
 
 static struct loop *loop_of(struct request *r)
 {
     return r->connection->worker->loop;
 }
 
-static struct attempt *attempt_of(struct upstream *u)
+static uint64_t now(struct request *r)
 {
-    return &u->attempts.items[u->attempts.n - 1];
+    return loop_now_ms(loop_of(r));
+}
+
+static struct attempt *attempt_of(struct request *r)
+{
+    return &r->attempts->all.items[r->attempts->all.n - 1];
+}
+
+static void end_attempt(struct request *r)
+{
+    if (r->attempts->all.n && attempt_of(r)->response_ms < 0)
+        attempt_of(r)->response_ms = (long)(now(r) - attempt_of(r)->started_ms);
 }
 
 static void disconnect(struct request *r)
@@ -49,20 +68,25 @@ void upstream_release(struct request *r)
 {
     struct upstream *u = r->upstream;
 
+    if (u->state == UPSTREAM_FINISHED)
+        return;
+    if (u->query)
+        resolver_cancel(u->query);
     disconnect(r);
     buf_free(&u->in);
-    if (u->attempts.n && attempt_of(u)->response_ms < 0)
-        attempt_of(u)->response_ms = (long)(loop_now_ms(loop_of(r)) - attempt_of(u)->started_ms);
+    if (r->attempts && u->state > UPSTREAM_STARTING)
+        end_attempt(r);
+    peer_free(r, PEER_ANSWERED, now(r));
     u->state = UPSTREAM_FINISHED;
 }
 
-static void finish(struct request *r, unsigned status)
+void upstream_fail(struct request *r, unsigned status)
 {
     upstream_release(r);
-    if (status)
-        request_fail(r, status);
+    if (r->response.is_header_sent)
+        response_truncate(r);
     else
-        response_end(r);
+        request_fail(r, status);
 }
 
 /* --- trying the next peer --- */
@@ -71,37 +95,34 @@ static bool may_try_next(struct request *r, unsigned why)
 {
     struct upstream *u = r->upstream;
     bool is_idempotent = r->method != METHOD_POST && !str_eq(r->method_name, STR("LOCK")) && !str_eq(r->method_name, STR("PATCH"));
-    bool was_sent = u->state > UPSTREAM_CONNECTING;
 
-    if (!(u->settings.next_upstream & why) || (u->settings.next_upstream & NEXT_OFF))
+    if (u->was_sent && !is_idempotent)
+        why |= NEXT_NON_IDEMPOTENT;
+    if ((u->settings.next_upstream & why) != why || (u->settings.next_upstream & NEXT_OFF))
         return false;
-    if (was_sent && !is_idempotent && !(u->settings.next_upstream & NEXT_NON_IDEMPOTENT))
+    if (u->was_sent && u->is_streaming)
         return false;
-    if (u->settings.next_timeout_ms && loop_now_ms(loop_of(r)) - u->started_ms >= u->settings.next_timeout_ms)
-        return false;
-    return u->tries_left > 1 && peers_has_untried(u);
+    return !u->settings.next_timeout_ms || now(r) - u->started_ms < u->settings.next_timeout_ms;
 }
 
-static void fail_peer(struct request *r, unsigned why, unsigned status)
+/* The present attempt has failed because of WHY (a NEXT_* bit): asks the next peer, or ends with STATUS. */
+static void fail_attempt(struct request *r, unsigned why, unsigned status, const char *words)
 {
     struct upstream *u = r->upstream;
+    bool was_reused = u->is_reused;
 
-    attempt_of(u)->status = attempt_of(u)->status ? attempt_of(u)->status : status;
-    attempt_of(u)->response_ms = (long)(loop_now_ms(loop_of(r)) - attempt_of(u)->started_ms);
-    if (why != NEXT_403 && why != NEXT_404)
-        peer_mark_failed(u->peer, loop_now_ms(loop_of(r)));
-    if (r->response.is_header_sent) {
-        upstream_release(r);
-        response_abort(r);
+    attempt_of(r)->status = status;
+    attempt_of(r)->why = arena_printf(r->arena, "%.*s; %s", STR_ARG(attempt_of(r)->why), words);
+    end_attempt(r);
+    peer_free(r, why == NEXT_403 || why == NEXT_404 ? PEER_ANSWERED : PEER_FAILED, now(r));
+    if (was_reused && why == NEXT_ERROR)
+        u->tries_left++;
+    if (u->tries_left == 0 || !may_try_next(r, why)) {
+        upstream_fail(r, status);
         return;
     }
-    if (may_try_next(r, why)) {
-        u->tries_left--;
-        disconnect(r);
-        connect_next(r);
-        return;
-    }
-    finish(r, status);
+    disconnect(r);
+    connect_next(r);
 }
 
 /* --- connecting and sending --- */
@@ -112,33 +133,88 @@ static void queue_request(struct request *r)
     struct request_body *b = r->body;
 
     output_add(&u->out, u->request_head);
-    if (u->is_body_queued && b) {
+    output_add(&u->out, u->body);
+    u->is_body_sent = !u->is_streaming;
+    if (u->passes_body && !u->is_streaming && b) {
         output_add_file(&u->out, b->fd, 0, b->file_bytes);
         output_add(&u->out, buf_str(&b->memory));
+    }
+}
+
+/* Moves what came of a streamed body into the queue. */
+static void queue_streamed(struct request *r)
+{
+    struct upstream *u = r->upstream;
+    struct buf *memory = &r->body->memory;
+
+    if (buf_len(memory)) {
+        if (u->is_rechunked) {
+            char size[24];
+            int n = snprintf(size, sizeof size, "%zx\r\n", buf_len(memory));
+            output_add(&u->out, (struct str){size, (size_t)n});
+        }
+        output_add(&u->out, buf_str(memory));
+        if (u->is_rechunked)
+            output_add(&u->out, STR("\r\n"));
+        buf_consume(memory, buf_len(memory));
+    }
+    if (r->body->is_complete && !u->is_body_sent) {
+        u->is_body_sent = true;
+        if (u->is_rechunked)
+            output_add(&u->out, STR("0\r\n\r\n"));
     }
 }
 
 static void send_request(struct request *r)
 {
     struct upstream *u = r->upstream;
-    enum output_result result = output_write(&u->out, u->io.fd, 0);
+    unsigned long long before = u->out.written_bytes;
+    enum output_result result;
 
+    if (u->is_streaming && u->out.memory_bytes < READ_BYTES)
+        queue_streamed(r);
+    u->was_sent = true;
+    result = output_write(&u->out, u->io.fd, 0);
+    attempt_of(r)->bytes_sent += u->out.written_bytes - before;
     if (result == OUTPUT_FAILED) {
+        if (u->state >= UPSTREAM_READING_HEADER) { /* what it says may still explain why it does not listen */
+            output_clear(&u->out);
+            u->is_body_sent = false;
+            u->closes = true;
+            loop_watch(loop_of(r), &u->io, IO_READ);
+            return;
+        }
         log_request(r, LOG_ERR_, errno, "writev() failed while sending request to upstream");
-        fail_peer(r, NEXT_ERROR, 502);
+        fail_attempt(r, NEXT_ERROR, 502, "it closed the connection while the request was sent");
         return;
     }
-    if (result == OUTPUT_BLOCKED) {
-        timer_start(loop_of(r), &u->timer, u->settings.send_timeout_ms);
-        loop_watch(loop_of(r), &u->io, IO_READ | IO_WRITE);
-        return;
-    }
-    if (u->state == UPSTREAM_SENDING_REQUEST) {
+    if (u->state < UPSTREAM_READING_HEADER && (result == OUTPUT_BLOCKED || !u->is_body_sent)) {
+        u->state = UPSTREAM_SENDING_REQUEST;
+    } else if (u->state < UPSTREAM_READING_HEADER) {
         u->state = UPSTREAM_READING_HEADER;
-        r->phase = PHASE_UPSTREAM_RESPONSE_HEADER;
+        request_enter_phase(r, PHASE_UPSTREAM_RESPONSE_HEADER);
+        if (r->upstream != u || u->io.fd < 0)
+            return;
     }
-    timer_start(loop_of(r), &u->timer, u->settings.read_timeout_ms);
-    loop_watch(loop_of(r), &u->io, IO_READ);
+    if (u->state < UPSTREAM_READING_BODY) {
+        if (result == OUTPUT_BLOCKED)
+            timer_start(loop_of(r), &u->timer, u->settings.send_timeout_ms);
+        else if (u->is_body_sent)
+            timer_start(loop_of(r), &u->timer, u->settings.read_timeout_ms);
+        else
+            timer_stop(loop_of(r), &u->timer); /* the client's time-out runs */
+    }
+    loop_watch(loop_of(r), &u->io, result == OUTPUT_BLOCKED ? IO_READ | IO_WRITE : IO_READ);
+    if (result == OUTPUT_EMPTY && !u->is_body_sent)
+        request_body_more(r);
+}
+
+void upstream_body_ready(struct request *r)
+{
+    struct upstream *u = r->upstream;
+
+    if (u->state >= UPSTREAM_SENDING_REQUEST && u->state < UPSTREAM_TUNNEL && u->io.fd >= 0 && !u->out.first)
+        send_request(r);
 }
 
 static void connected(struct request *r)
@@ -150,57 +226,102 @@ static void connected(struct request *r)
     if (getsockopt(u->io.fd, SOL_SOCKET, SO_ERROR, &err, &bytes) < 0)
         err = errno;
     if (err) {
-        log_request(r, LOG_ERR_, err, "connect() failed while connecting to upstream, upstream: \"http://%.*s\"",
-                    STR_ARG(u->peer->address.text));
-        fail_peer(r, NEXT_ERROR, 502);
+        log_request(r, LOG_ERR_, err, "connect() failed while connecting to upstream, upstream: \"%.*s%.*s\"",
+                    STR_ARG(u->scheme), STR_ARG(u->peer->address.text));
+        fail_attempt(r, NEXT_ERROR, 502, err == ECONNREFUSED ? "connection refused" : strerror(err));
         return;
     }
     if (u->peer->address.u.any.sa_family != AF_UNIX)
         setsockopt(u->io.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    attempt_of(u)->connect_ms = (long)(loop_now_ms(loop_of(r)) - attempt_of(u)->started_ms);
+    attempt_of(r)->connect_ms = (long)(now(r) - attempt_of(r)->started_ms);
     u->state = UPSTREAM_SENDING_REQUEST;
-    r->phase = PHASE_SEND;
-    send_request(r);
+    request_enter_phase(r, PHASE_SEND);
+    if (r->upstream == u && u->io.fd >= 0)
+        send_request(r);
+}
+
+static int open_socket(struct request *r)
+{
+    struct upstream *u = r->upstream;
+    const struct address *bind_to = u->settings.bind;
+    int one = 1, fd = socket(u->peer->address.u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        log_request(r, LOG_ALERT_, errno, "socket() failed");
+        return -1;
+    }
+    if (u->settings.has_socket_keepalive)
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    if (bind_to && bind_to->u.any.sa_family == u->peer->address.u.any.sa_family) {
+        if (u->settings.is_transparent && setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &one, sizeof one) < 0)
+            log_request(r, LOG_ALERT_, errno, "setsockopt(IP_TRANSPARENT) failed");
+        if (!address_port(&bind_to->u.any))
+            setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+        if (bind(fd, &bind_to->u.any, bind_to->bytes) < 0) {
+            log_request(r, LOG_CRIT_, errno, "bind(%.*s) failed", STR_ARG(bind_to->text));
+            close(fd);
+            return -1;
+        }
+    }
+    return fd;
 }
 
 static void connect_next(struct request *r)
 {
     struct upstream *u = r->upstream;
     struct attempt *attempt;
+    struct peer_connection kept;
+    struct str why = STR("");
 
-    r->phase = PHASE_CHOOSE_UPSTREAM;
-    u->peer = peers_choose(u, loop_now_ms(loop_of(r)));
-    attempt = ARRAY_PUSH(&u->attempts, r->arena);
-    *attempt = (struct attempt){.connect_ms = -1, .header_ms = -1, .response_ms = -1, .started_ms = loop_now_ms(loop_of(r))};
+    u->peer = peers_choose(r, now(r), &why);
+    attempt = ARRAY_PUSH(&r->attempts->all, r->arena);
+    *attempt = (struct attempt){.connect_ms = -1, .header_ms = -1, .response_ms = -1, .started_ms = now(r), .why = why};
     if (!u->peer) {
         attempt->peer = u->group->name;
+        attempt->why = STR("no server of the group is left");
         attempt->status = 502;
         log_request(r, LOG_ERR_, 0, "no live upstreams while connecting to upstream");
-        finish(r, 502);
+        upstream_fail(r, 502);
         return;
     }
     attempt->peer = u->peer->address.text;
+    attempt->directive = u->peer->directive;
     u->status = (struct status_line){0};
     u->fields.n = 0;
-    u->is_chunked = u->keeps_alive = false;
+    u->is_chunked = u->keeps_alive = u->closes = u->was_sent = u->is_reused = false;
     u->rest_bytes = -1;
     u->chunked = (struct chunked){0};
-    r->phase = PHASE_CONNECT;
     u->state = UPSTREAM_CONNECTING;
+    request_enter_phase(r, PHASE_CONNECT);
+    if (r->upstream != u || u->state != UPSTREAM_CONNECTING)
+        return;
     queue_request(r);
-    u->io = (struct io){.fd = socket(u->peer->address.u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-                        .handler = upstream_event, .data = r};
     u->timer.handler = upstream_timeout;
     u->timer.data = r;
+    if (pool_take(u->group, &u->peer->address, &kept)) {
+        u->io = (struct io){.fd = kept.fd, .handler = upstream_event, .data = r};
+        u->connection_requests = kept.requests;
+        u->connection_opened_ms = kept.opened_ms;
+        u->is_reused = attempt_of(r)->is_reused = true;
+        attempt_of(r)->connect_ms = 0;
+        u->state = UPSTREAM_SENDING_REQUEST;
+        request_enter_phase(r, PHASE_SEND);
+        if (r->upstream == u && u->io.fd >= 0)
+            send_request(r);
+        return;
+    }
+    u->io = (struct io){.fd = open_socket(r), .handler = upstream_event, .data = r};
+    u->connection_requests = 0;
+    u->connection_opened_ms = now(r);
     if (u->io.fd < 0) {
-        log_request(r, LOG_ALERT_, errno, "socket() failed");
-        finish(r, 500);
+        upstream_fail(r, 500);
         return;
     }
     if (connect(u->io.fd, &u->peer->address.u.any, u->peer->address.bytes) < 0 && errno != EINPROGRESS) {
-        log_request(r, LOG_ERR_, errno, "connect() to %.*s failed while connecting to upstream",
-                    STR_ARG(u->peer->address.text));
-        fail_peer(r, NEXT_ERROR, 502);
+        int err = errno;
+        log_request(r, err == ENOENT || err == ECONNREFUSED ? LOG_ERR_ : LOG_CRIT_, err,
+                    "connect() to %.*s failed while connecting to upstream", STR_ARG(u->peer->address.text));
+        fail_attempt(r, NEXT_ERROR, 502, strerror(err));
         return;
     }
     timer_start(loop_of(r), &u->timer, u->settings.connect_timeout_ms);
@@ -212,8 +333,14 @@ void upstream_start(struct request *r)
     struct upstream *u = r->upstream;
 
     u->io.fd = -1;
-    u->started_ms = loop_now_ms(loop_of(r));
-    u->tries_left = u->settings.tries ? u->settings.tries : ~0u;
+    u->started_ms = now(r);
+    u->tries_left = peers_tries(u->group);
+    if (u->settings.tries && u->tries_left > u->settings.tries)
+        u->tries_left = u->settings.tries;
+    if (!r->attempts)
+        r->attempts = arena_zalloc(r->arena, sizeof *r->attempts);
+    else if (r->attempts->all.n)
+        (void)ARRAY_PUSH(&r->attempts->all, r->arena);
     connect_next(r);
 }
 
@@ -223,8 +350,73 @@ static void end_of_body(struct request *r)
 {
     struct upstream *u = r->upstream;
 
-    peer_mark_alive(u->peer);
-    finish(r, 0);
+    end_attempt(r);
+    if (u->keeps_alive && !u->closes && u->is_body_sent && !u->out.first && buf_len(&u->in) == 0 && u->io.fd >= 0) {
+        int fd = u->io.fd;
+        struct address address = u->peer->address;
+        loop_watch(loop_of(r), &u->io, 0);
+        u->io.fd = -1;
+        pool_put(loop_of(r), r->conf, u->group, &address,
+                 (struct peer_connection){fd, u->connection_requests, u->connection_opened_ms});
+    }
+    upstream_release(r);
+    response_end(r);
+}
+
+static void close_temp(void *data)
+{
+    close((int)(long)data);
+}
+
+static bool save_to_file(struct request *r, struct str s)
+{
+    struct upstream *u = r->upstream;
+    long long start = u->temp_bytes;
+
+    if (u->temp_fd <= 0) {
+        static unsigned long n;
+        struct str path = arena_printf(r->arena, "%.*s/%010lu.%ld", STR_ARG(u->settings.temp_path), ++n, (long)getpid());
+        mkdir(arena_dup(r->arena, u->settings.temp_path.p, u->settings.temp_path.n), 0700);
+        u->temp_fd = open(path.p, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (u->temp_fd < 0) {
+            log_request(r, LOG_CRIT_, errno, "open() \"%s\" failed", path.p);
+            return false;
+        }
+        unlink(path.p);
+        arena_on_free(r->arena, close_temp, (void *)(long)u->temp_fd);
+        log_request(r, LOG_WARN_, 0, "an upstream response is buffered to a temporary file %.*s while reading upstream", STR_ARG(path));
+    }
+    for (struct str rest = s; rest.n;) {
+        ssize_t n = pwrite(u->temp_fd, rest.p, rest.n, u->temp_bytes);
+        if (n <= 0) {
+            log_request(r, LOG_CRIT_, errno, "pwrite() to a temporary file failed");
+            return false;
+        }
+        u->temp_bytes += n;
+        rest = str_skip(rest, (size_t)n);
+    }
+    response_write_file(r, u->temp_fd, start, (off_t)s.n);
+    return true;
+}
+
+static bool deliver(struct request *r, struct str s)
+{
+    struct upstream *u = r->upstream;
+
+    attempt_of(r)->response_bytes += s.n;
+    if (r->response.is_header_only)
+        return true;
+    if (u->settings.is_buffering && u->settings.max_temp_bytes && r->connection->out.memory_bytes >= u->settings.buffers_bytes
+        && u->temp_bytes + (long long)s.n <= u->settings.max_temp_bytes)
+        return save_to_file(r, s);
+    response_write(r, s);
+    return true;
+}
+
+static void break_off(struct request *r)
+{
+    upstream_release(r);
+    response_truncate(r);
 }
 
 /* Passes on what was read of the body. False when the response is over, one way or another. */
@@ -236,49 +428,87 @@ static bool pass_body(struct request *r)
 
     if (u->is_chunked) {
         while ((result = chunked_decode(&u->chunked, &in, &data)) == CHUNKED_DATA)
-            response_write(r, data);
+            if (!deliver(r, data)) {
+                break_off(r);
+                return false;
+            }
         buf_consume(&u->in, buf_len(&u->in) - in.n);
         if (result == CHUNKED_INVALID) {
-            log_request(r, LOG_ERR_, 0, "upstream sent invalid chunked response");
-            upstream_release(r);
-            connection_flush(r->connection);
-            response_abort(r);
+            log_request(r, LOG_ERR_, 0, "upstream sent invalid chunked response while reading upstream");
+            break_off(r);
             return false;
         }
-        if (result == CHUNKED_DONE) {
-            end_of_body(r);
-            return false;
+        if (result != CHUNKED_DONE)
+            return true;
+        u->keeps_alive = true;
+        if (buf_len(&u->in)) {
+            log_request(r, LOG_WARN_, 0, "upstream sent data after final chunk while reading upstream");
+            u->closes = true;
         }
-        return true;
+        end_of_body(r);
+        return false;
     }
     if (u->rest_bytes >= 0 && (long long)in.n > u->rest_bytes) {
-        log_request(r, LOG_WARN_, 0, "upstream sent more data than specified in \"Content-Length\" header");
+        log_request(r, LOG_WARN_, 0, "upstream sent more data than specified in \"Content-Length\" header while reading upstream");
         in.n = (size_t)u->rest_bytes;
+        u->closes = true;
     }
-    response_write(r, in);
+    if (!deliver(r, in)) {
+        break_off(r);
+        return false;
+    }
     buf_consume(&u->in, buf_len(&u->in));
-    if (u->rest_bytes >= 0) {
-        u->rest_bytes -= (long long)in.n;
-        if (u->rest_bytes == 0) {
-            end_of_body(r);
-            return false;
-        }
-    }
-    return true;
+    if (u->rest_bytes < 0)
+        return true;
+    u->rest_bytes -= (long long)in.n;
+    if (u->rest_bytes > 0)
+        return true;
+    u->keeps_alive = true;
+    end_of_body(r);
+    return false;
+}
+
+static bool has_room(struct request *r)
+{
+    struct upstream *u = r->upstream;
+    const struct output *out = &r->connection->out;
+
+    if (!u->settings.is_buffering)
+        return out->memory_bytes == 0;
+    return out->memory_bytes < u->settings.buffers_bytes
+           || (u->settings.max_temp_bytes && u->temp_bytes + READ_BYTES <= u->settings.max_temp_bytes);
+}
+
+/* How many bytes proxy_limit_rate lets through now; 0 sets a timer for later. */
+static size_t rate_room(struct request *r)
+{
+    struct upstream *u = r->upstream;
+    long long room;
+
+    if (!u->settings.limit_rate)
+        return READ_BYTES;
+    room = (long long)u->settings.limit_rate * (long long)((now(r) - u->reading_since_ms) / 1000 + 1) - (long long)u->read_bytes;
+    if (room > 0)
+        return room < READ_BYTES ? (size_t)room : READ_BYTES;
+    u->is_delayed = true;
+    timer_start(loop_of(r), &u->timer, (uint64_t)(-room * 1000 / (long long)u->settings.limit_rate + 1));
+    return 0;
 }
 
 static void watch_reading(struct request *r)
 {
     struct upstream *u = r->upstream;
-    size_t limit = u->settings.is_buffering ? u->settings.buffers_bytes : 1;
-    bool is_full = r->connection->out.memory_bytes >= limit;
+    unsigned writing = u->out.first ? IO_WRITE : 0;
 
-    if (is_full) {
+    u->is_delayed = false;
+    if (!has_room(r)) {
         timer_stop(loop_of(r), &u->timer);
-        loop_watch(loop_of(r), &u->io, 0);
+        loop_watch(loop_of(r), &u->io, writing);
+    } else if (rate_room(r) == 0) {
+        loop_watch(loop_of(r), &u->io, writing);
     } else {
         timer_start(loop_of(r), &u->timer, u->settings.read_timeout_ms);
-        loop_watch(loop_of(r), &u->io, u->out.first ? IO_READ | IO_WRITE : IO_READ);
+        loop_watch(loop_of(r), &u->io, IO_READ | writing);
     }
 }
 
@@ -286,8 +516,10 @@ void upstream_client_drained(struct request *r)
 {
     struct upstream *u = r->upstream;
 
-    if (u->state == UPSTREAM_READING_BODY)
+    if (u->state == UPSTREAM_READING_BODY && u->io.fd >= 0)
         watch_reading(r);
+    else if (u->state == UPSTREAM_TUNNEL)
+        watch_tunnel(r);
 }
 
 static unsigned next_bit(unsigned status)
@@ -304,40 +536,72 @@ static unsigned next_bit(unsigned status)
     return 0;
 }
 
+/* 304, 204, and answers to HEAD have no body: the connection can be kept whatever follows. */
+static bool has_no_body(const struct request *r)
+{
+    const struct upstream *u = r->upstream;
+
+    return u->status.code == 204 || u->status.code == 304 || u->is_head || (!u->is_chunked && u->rest_bytes == 0);
+}
+
 static bool read_header(struct request *r)
 {
     struct upstream *u = r->upstream;
-    int complete = u->codec->parse_header(r);
     unsigned bit;
 
-    if (complete == 0) {
+    switch (u->codec->parse_header(r)) {
+    case HEADER_AGAIN:
         if (buf_len(&u->in) < u->settings.buffer_size_bytes)
             return false;
         log_request(r, LOG_ERR_, 0, "upstream sent too big header while reading response header from upstream");
-        fail_peer(r, NEXT_INVALID_HEADER, 502);
+        fail_attempt(r, NEXT_INVALID_HEADER, 502, "its response header is larger than proxy_buffer_size");
         return false;
+    case HEADER_INVALID: fail_attempt(r, NEXT_INVALID_HEADER, 502, "its response header is invalid"); return false;
+    case HEADER_COMPLETE: break;
     }
-    if (complete < 0) {
-        fail_peer(r, NEXT_INVALID_HEADER, 502);
-        return false;
-    }
-    attempt_of(u)->status = u->status.code;
-    attempt_of(u)->header_ms = (long)(loop_now_ms(loop_of(r)) - attempt_of(u)->started_ms);
+    attempt_of(r)->status = u->status.code;
+    attempt_of(r)->header_ms = (long)(now(r) - attempt_of(r)->started_ms);
     bit = next_bit(u->status.code);
-    if (bit && may_try_next(r, bit)) {
-        fail_peer(r, bit, u->status.code);
+    if (bit && u->tries_left > 1 && may_try_next(r, bit)) {
+        fail_attempt(r, bit, u->status.code, "proxy_next_upstream asks the next server for this status");
         return false;
     }
+    if (has_no_body(r)) {
+        u->rest_bytes = 0;
+        u->is_chunked = false;
+        u->keeps_alive = true;
+    }
+    if (r->phase < PHASE_UPSTREAM_RESPONSE_HEADER)
+        request_enter_phase(r, PHASE_UPSTREAM_RESPONSE_HEADER);
     u->codec->process_header(r);
-    if (r->upstream != u || u->state == UPSTREAM_FINISHED)
-        return false;
+    return r->upstream == u && u->state != UPSTREAM_FINISHED;
+}
+
+/* The header is complete and processed; what follows is the body. False when the response is over. */
+static bool start_body(struct request *r)
+{
+    struct upstream *u = r->upstream;
+    struct connection *c = r->connection;
+
     u->state = UPSTREAM_READING_BODY;
+    u->reading_since_ms = now(r);
     response_send_header(r);
-    if (r->response.is_header_only) {
-        end_of_body(r);
-        return false;
+    if (u->is_upgraded && u->status.code == 101) {
+        u->state = UPSTREAM_TUNNEL;
+        r->keeps_alive = false;
+        c->state = CONNECTION_TUNNEL;
+        timer_stop(loop_of(r), &c->timer);
+        output_add(&u->out, buf_str(&c->unread));
+        buf_consume(&c->unread, buf_len(&c->unread));
+        output_add(&c->out, buf_str(&u->in));
+        buf_consume(&u->in, buf_len(&u->in));
+        return true;
     }
     if (!u->is_chunked && u->rest_bytes == 0) {
+        if (buf_len(&u->in)) {
+            log_request(r, LOG_WARN_, 0, "upstream sent more data than specified in \"Content-Length\" header while reading response header from upstream");
+            u->closes = true;
+        }
         end_of_body(r);
         return false;
     }
@@ -354,23 +618,29 @@ static void upstream_closed(struct request *r, int err)
             return;
         }
         log_request(r, LOG_ERR_, err, err ? "recv() failed while reading upstream" : "upstream prematurely closed connection while reading upstream");
-        upstream_release(r);
-        connection_flush(r->connection);
-        response_abort(r);
+        attempt_of(r)->why = arena_printf(r->arena, "%.*s; it closed the connection before the body was complete", STR_ARG(attempt_of(r)->why));
+        break_off(r);
         return;
     }
     log_request(r, LOG_ERR_, err, err ? "recv() failed while reading response header from upstream"
                                       : "upstream prematurely closed connection while reading response header from upstream");
-    fail_peer(r, NEXT_ERROR, 502);
+    fail_attempt(r, NEXT_ERROR, 502, err ? "it reset the connection" : "it closed the connection without an answer");
 }
 
 static void read_response(struct request *r)
 {
     struct upstream *u = r->upstream;
     struct connection *c = r->connection;
+    size_t room = u->state == UPSTREAM_READING_BODY ? rate_room(r) : READ_BYTES;
     ssize_t n;
 
-    n = recv(u->io.fd, buf_reserve(&u->in, READ_BYTES), READ_BYTES, 0);
+    if (room == 0) {
+        loop_watch(loop_of(r), &u->io, u->out.first ? IO_WRITE : 0);
+        return;
+    }
+    if (u->state < UPSTREAM_READING_BODY && room > u->settings.buffer_size_bytes - buf_len(&u->in))
+        room = u->settings.buffer_size_bytes - buf_len(&u->in);
+    n = recv(u->io.fd, buf_reserve(&u->in, room), room, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -378,52 +648,169 @@ static void read_response(struct request *r)
         return;
     }
     u->in.end += (size_t)n;
-    attempt_of(u)->bytes_received += (uint64_t)n;
+    attempt_of(r)->bytes_received += (uint64_t)n;
     if (u->state < UPSTREAM_READING_BODY) {
         u->state = UPSTREAM_READING_HEADER;
-        if (!read_header(r))
+        if (!read_header(r) || !start_body(r))
             return;
+    } else {
+        u->read_bytes += (uint64_t)n;
     }
-    if (!pass_body(r))
+    if (u->state == UPSTREAM_READING_BODY && !pass_body(r))
         return;
     connection_flush(c);
-    if (!c->is_closing && c->request == r && r->upstream == u && u->state == UPSTREAM_READING_BODY)
+    if (c->is_closing || c->request != r || r->upstream != u)
+        return;
+    if (u->state == UPSTREAM_READING_BODY)
         watch_reading(r);
+    else if (u->state == UPSTREAM_TUNNEL)
+        upstream_client_event(r);
 }
 
-static void upstream_event(struct io *io, unsigned ready)
+/* --- tunnels: RFC 9110 7.8 --- */
+
+static void end_tunnel(struct request *r)
 {
-    struct request *r = io->data;
+    upstream_release(r);
+    response_end(r);
+}
+
+static void watch_tunnel(struct request *r)
+{
+    struct upstream *u = r->upstream;
+
+    timer_start(loop_of(r), &u->timer, u->settings.read_timeout_ms);
+    loop_watch(loop_of(r), &u->io, (r->connection->out.memory_bytes < TUNNEL_BYTES ? IO_READ : 0) | (u->out.first ? IO_WRITE : 0));
+}
+
+bool upstream_takes_client_bytes(const struct request *r)
+{
+    return r->upstream && r->upstream->out.memory_bytes < TUNNEL_BYTES;
+}
+
+/* From the client to the upstream. */
+void upstream_client_event(struct request *r)
+{
+    struct upstream *u = r->upstream;
+    char bytes[READ_BYTES];
+    ssize_t n = 0;
+    bool is_over = false;
+
+    while (u->out.memory_bytes < TUNNEL_BYTES) {
+        n = recv(r->connection->io.fd, bytes, sizeof bytes, 0);
+        if (n <= 0)
+            break;
+        r->request_bytes += (size_t)n;
+        output_add(&u->out, (struct str){bytes, (size_t)n});
+    }
+    is_over = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+    if (output_write(&u->out, u->io.fd, 0) == OUTPUT_FAILED || (is_over && !u->out.first)) {
+        end_tunnel(r);
+        return;
+    }
+    watch_tunnel(r);
+    connection_watch(r->connection);
+}
+
+static void tunnel_event(struct request *r, unsigned ready)
+{
+    struct upstream *u = r->upstream;
+    struct connection *c = r->connection;
+    char bytes[READ_BYTES];
+    ssize_t n;
+
+    if (ready & IO_WRITE) {
+        upstream_client_event(r);
+        if (c->is_closing || c->request != r || u->state != UPSTREAM_TUNNEL)
+            return;
+    }
+    if (!(ready & IO_READ))
+        return;
+    n = recv(u->io.fd, bytes, sizeof bytes, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        end_tunnel(r);
+        return;
+    }
+    attempt_of(r)->bytes_received += (uint64_t)n;
+    attempt_of(r)->response_bytes += (uint64_t)n;
+    output_add(&c->out, (struct str){bytes, (size_t)n});
+    connection_flush(c);
+    if (!c->is_closing && c->request == r && u->state == UPSTREAM_TUNNEL)
+        watch_tunnel(r);
+}
+
+/* --- events --- */
+
+struct ready_upstream {
+    struct request *r;
+    unsigned ready;
+};
+
+static void handle_event(void *data)
+{
+    struct ready_upstream *e = data;
+    struct request *r = e->r;
+    struct connection *c = r->connection;
     struct upstream *u = r->upstream;
 
     if (u->state == UPSTREAM_CONNECTING) {
         connected(r);
         return;
     }
-    if ((ready & IO_WRITE) && u->out.first) {
+    if (u->state == UPSTREAM_TUNNEL) {
+        tunnel_event(r, e->ready);
+        return;
+    }
+    if ((e->ready & IO_WRITE) && u->out.first) {
         send_request(r);
-        if (r->upstream != u || u->io.fd < 0)
+        if (c->is_closing || c->request != r || r->upstream != u || u->io.fd < 0)
             return;
     }
-    if (ready & IO_READ)
+    if (e->ready & IO_READ)
         read_response(r);
+}
+
+static void upstream_event(struct io *io, unsigned ready)
+{
+    struct ready_upstream e = {io->data, ready};
+    struct connection *c = e.r->connection;
+
+    if (!loop_guard(handle_event, &e))
+        connection_close(c);
 }
 
 static void upstream_timeout(struct timer *t)
 {
     struct request *r = t->data;
     struct upstream *u = r->upstream;
-    static const char *const doing[] = {"connecting to upstream", "sending request to upstream",
-                                        "reading response header from upstream", "reading upstream", ""};
+    static const char *const doing[] = {"", "connecting to upstream", "sending request to upstream",
+                                        "reading response header from upstream", "reading upstream", "proxying upgraded connection", ""};
+    static const char *const words[] = {"", "it did not accept the connection in time", "it did not take the request in time",
+                                        "it did not answer in time", "its body did not come in time", "", ""};
 
+    if (u->is_delayed) {
+        watch_reading(r);
+        return;
+    }
     log_request(r, LOG_ERR_, ETIMEDOUT, "upstream timed out while %s", doing[u->state]);
-    fail_peer(r, NEXT_TIMEOUT, 504);
+    if (u->state == UPSTREAM_READING_BODY)
+        break_off(r);
+    else if (u->state == UPSTREAM_TUNNEL)
+        end_tunnel(r);
+    else
+        fail_attempt(r, NEXT_TIMEOUT, 504, words[u->state]);
 }
 
 bool upstream_client_gone(struct request *r)
 {
-    log_request(r, LOG_INFO_, 0, "client prematurely closed connection, so upstream connection is closed too");
-    r->response.status = 499;
+    if (r->upstream->settings.ignores_client_abort || r->upstream->state == UPSTREAM_FINISHED)
+        return false;
+    log_request(r, LOG_INFO_, 0, "client prematurely closed connection, so upstream connection is closed too while %s",
+                r->response.is_header_sent ? "reading upstream" : "sending request to upstream");
+    if (!r->response.is_header_sent)
+        r->response.status = 499;
     connection_close(r->connection);
     return true;
 }

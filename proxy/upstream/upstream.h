@@ -18,39 +18,56 @@ struct peer {
     struct address address;
     struct str name; /* as configured, with port */
     int weight, current_weight, effective_weight;
-    unsigned max_fails, fails;
-    uint64_t fail_timeout_ms, failed_ms, checked_ms;
+    unsigned max_fails, fails, max_conns, conns;
+    uint64_t fail_timeout_s, accessed_s, checked_s; /* of the loop's clock */
     bool is_down, is_backup;
     const struct directive *directive;
 };
 
-/* An upstream block, or the addresses behind one host name. */
+struct idle_peer_connection;
+
+/* Idle connections of a group (keepalive). */
+struct pool {
+    struct setting keepalive, keepalive_requests, keepalive_time, keepalive_timeout;
+    struct idle_peer_connection *newest, *oldest;
+    unsigned n;
+    struct loop *loop;
+};
+
+/* An upstream block, or the addresses behind a host name in proxy_pass. */
 struct upstream_group {
     struct str name;
     unsigned port; /* 0: an upstream block */
     const struct directive *directive;
     ARRAY_OF(struct peer) peers;
+    struct pool pool;
 };
 
 extern struct module upstream_module;
 
-/* The upstream block called NAME, or NULL. */
-struct upstream_group *upstream_group_find(struct conf *c, struct str name);
+/* The upstream block or implicit group NAME; PORT 0: without a port. NULL if there is none. */
+struct upstream_group *upstream_group_find(struct conf *c, struct str name, unsigned port);
+/* Keeps an implicit group findable. */
+void upstream_group_add(struct conf *c, struct upstream_group *g);
 
 enum upstream_state {
+    UPSTREAM_STARTING, /* no connection yet: the name is being resolved */
     UPSTREAM_CONNECTING,
     UPSTREAM_SENDING_REQUEST,
     UPSTREAM_READING_HEADER,
     UPSTREAM_READING_BODY,
+    UPSTREAM_TUNNEL, /* 101: bytes both ways */
     UPSTREAM_FINISHED,
 };
+
+enum header_result { HEADER_COMPLETE, HEADER_AGAIN, HEADER_INVALID };
 
 /* What a protocol brings. */
 struct codec {
     const char *name;
     void (*build_request)(struct request *r, struct buf *out);
-    /* Looks at what was read; consumes the header. 0: more is needed; 1: complete; -1: invalid. */
-    int (*parse_header)(struct request *r);
+    /* Looks at what was read; consumes the header when it is complete. */
+    enum header_result (*parse_header)(struct request *r);
     /* Makes the client's response of the upstream's. */
     void (*process_header)(struct request *r);
 };
@@ -58,21 +75,32 @@ struct codec {
 struct upstream_settings {
     uint64_t connect_timeout_ms, send_timeout_ms, read_timeout_ms;
     size_t buffer_size_bytes, buffers_bytes;
-    bool is_buffering;
+    long long max_temp_bytes;
+    struct str temp_path;
+    bool is_buffering, ignores_client_abort, has_socket_keepalive, is_transparent, intercepts_errors;
     unsigned next_upstream; /* NEXT_* bits */
     unsigned tries;
     uint64_t next_timeout_ms;
+    size_t limit_rate;
+    const struct address *bind; /* NULL: any */
 };
 
 enum { NEXT_ERROR = 1, NEXT_TIMEOUT = 2, NEXT_INVALID_HEADER = 4, NEXT_500 = 8, NEXT_502 = 16, NEXT_503 = 32, NEXT_504 = 64,
        NEXT_403 = 128, NEXT_404 = 256, NEXT_429 = 512, NEXT_NON_IDEMPOTENT = 1024, NEXT_OFF = 2048 };
 
-/* One attempt at one peer, for the trace and $upstream_*. */
+/* One attempt at one peer, for the trace and $upstream_*. An empty peer separates those of internal redirects. */
 struct attempt {
     struct str peer;
+    const struct directive *directive;
+    struct str why; /* this peer was chosen, and how it ended */
     unsigned status;
     long connect_ms, header_ms, response_ms; /* -1: not reached */
-    uint64_t bytes_received, bytes_sent, started_ms;
+    uint64_t bytes_received, bytes_sent, response_bytes, started_ms;
+    bool is_reused;
+};
+
+struct attempts {
+    ARRAY_OF(struct attempt) all;
 };
 
 struct upstream {
@@ -81,35 +109,55 @@ struct upstream {
     struct upstream_settings settings;
     enum upstream_state state;
     struct peer *peer;
-    uint64_t tried; /* bits of peers tried */
+    uint64_t *tried; /* bits of peers tried */
+    bool tries_backups;
     unsigned tries_left;
     uint64_t started_ms;
     struct io io;
     struct timer timer;
     struct output out;
-    bool is_body_queued;
+    bool was_sent, is_reused, is_delayed;
+    unsigned connection_requests;
+    uint64_t connection_opened_ms;
+    /* the request's body */
+    bool passes_body, is_streaming, is_rechunked, is_body_sent;
+    struct str body; /* proxy_set_body */
     struct buf in;
+    uint64_t read_bytes, reading_since_ms;
     /* what the codec found */
     struct status_line status;
     field_array fields;
-    bool is_chunked, keeps_alive;
+    bool is_chunked, is_head, keeps_alive, closes, is_upgraded;
     long long rest_bytes; /* of the body; -1: until the end of the connection */
     struct chunked chunked;
     struct str host_field; /* for $proxy_host */
     struct str scheme, port_text;
     struct str request_head; /* as sent */
+    struct str response_head;
     field_array request_fields;
-    ARRAY_OF(struct attempt) attempts;
+    int temp_fd;
+    long long temp_bytes;
+    struct resolver_query *query;
     void *data; /* the codec's */
 };
 
-/* Starts asking for R, whose body has been read. R->upstream is set up by the caller. */
+/* Starts asking for R; R->upstream was set up by the caller. The body has been read, or is being streamed. */
 void upstream_start(struct request *r);
+/* There is more of a streamed body. */
+void upstream_body_ready(struct request *r);
 /* The client's socket has room again. */
 void upstream_client_drained(struct request *r);
+/* The client sent bytes through a tunnel, or closed. */
+void upstream_client_event(struct request *r);
+bool upstream_takes_client_bytes(const struct request *r);
 /* The client went away. True if that ended the request. */
 bool upstream_client_gone(struct request *r);
+/* Ends R with STATUS. */
+void upstream_fail(struct request *r, unsigned status);
 /* Frees what R's upstream holds. */
 void upstream_release(struct request *r);
+
+/* $upstream_*. */
+void upstream_variables_declare(struct conf *c);
 
 #endif
