@@ -167,7 +167,7 @@ static void show_version(void)
     if (!options.shows_configuration)
         return;
     fprintf(stderr, "configure arguments:");
-    static const char *const absent[] = {"upstream_keepalive", "charset", "gzip",
+    static const char *const absent[] = {"charset", "gzip",
         "ssi", "userid", "auth_basic", "mirror", "autoindex", "referer", "fastcgi", "uwsgi", "scgi", "grpc", "memcached",
         "limit_conn", "limit_req", "empty_gif", "browser", "upstream_hash", "upstream_ip_hash", "upstream_least_conn",
         "upstream_random", "upstream_zone"};

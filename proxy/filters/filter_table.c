@@ -3,15 +3,19 @@
  */
 #include "filters/filter.h"
 
+#include "filters/conditional.h"
 #include "filters/headers.h"
 
 const struct filter_row filter_table[] = {
+    {"not modified", not_modified_filter},
     {"headers", headers_filter},
+    {"range", range_filter},
     {NULL, NULL},
 };
 
 void filters_run_header(struct request *r)
 {
     for (const struct filter_row *row = filter_table; row->name; row++)
-        row->header(r);
+        if (!r->response.replaced_by)
+            row->header(r);
 }

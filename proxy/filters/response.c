@@ -50,6 +50,9 @@ struct field *response_add(struct request *r, const char *name, struct str value
 
 void response_redirect(struct request *r, struct str to, struct origin origin)
 {
+    for (size_t i = 0; i < r->response.fields.n; i++)
+        if (r->response.fields.items[i].id == FIELD_LOCATION)
+            r->response.fields.items[i].is_removed = true;
     response_add(r, "Location", to, origin)->is_own_redirect = true;
 }
 
@@ -91,6 +94,8 @@ static struct str absolute_location(struct request *r, struct str location)
     buf_free(&b);
     return s;
 }
+
+static void send_page(struct request *r, unsigned status);
 
 static void add_line(struct buf *b, const char *name, struct str value)
 {
@@ -169,6 +174,22 @@ static void write_header(struct request *r)
     output_add(&r->connection->out, out->head);
 }
 
+/* A filter refused the response: nginx's page for that, and the body that was to follow is dropped. */
+static void replace_by_page(struct request *r)
+{
+    struct response *out = &r->response;
+    unsigned status = out->replaced_by;
+    field_array kept = {0};
+
+    for (size_t i = 0; i < out->fields.n; i++)
+        if (status == 416 && out->fields.items[i].id == FIELD_CONTENT_RANGE)
+            *ARRAY_PUSH(&kept, r->arena) = out->fields.items[i];
+    *out = (struct response){.content_length = -1, .last_modified = (time_t)-1, .fields = kept};
+    r->error_status = 0;
+    send_page(r, status);
+    out->drops_body = true;
+}
+
 void response_send_header(struct request *r)
 {
     struct response *out = &r->response;
@@ -183,6 +204,10 @@ void response_send_header(struct request *r)
     if (r->method == METHOD_HEAD)
         out->is_header_only = true;
     filters_run_header(r);
+    if (out->replaced_by) {
+        replace_by_page(r);
+        return;
+    }
     out->is_header_sent = true;
     if (r->version == 9) {
         r->keeps_alive = false;
@@ -226,12 +251,50 @@ static void emit(struct request *r, struct str s)
     }
 }
 
+static void emit_file(struct request *r, int fd, off_t offset, off_t length);
+
+/* One of memory S and a file's LENGTH bytes; only what the ranges ask for. */
+static void emit_ranges(struct request *r, struct str s, int fd, off_t offset, long long length)
+{
+    struct response *out = &r->response;
+    long long from = out->body_offset;
+
+    for (size_t i = 0; i < out->ranges.n; i++) {
+        const struct byte_range *range = &out->ranges.items[i];
+        long long start = range->start > from ? range->start - from : 0, end = range->end < from + length ? range->end - from : length;
+        emit(r, range->part_header);
+        if (start >= end)
+            continue;
+        if (fd < 0)
+            emit(r, (struct str){s.p + start, (size_t)(end - start)});
+        else
+            emit_file(r, fd, offset + start, end - start);
+    }
+    emit(r, out->parts_end);
+    out->body_offset += length;
+}
+
 void response_write(struct request *r, struct str s)
 {
-    emit(r, s);
+    if (r->response.drops_body)
+        return;
+    if (r->response.ranges.n)
+        emit_ranges(r, s, -1, 0, (long long)s.n);
+    else
+        emit(r, s);
 }
 
 void response_write_file(struct request *r, int fd, off_t offset, off_t length)
+{
+    if (r->response.drops_body)
+        return;
+    if (r->response.ranges.n)
+        emit_ranges(r, STR(""), fd, offset, length);
+    else
+        emit_file(r, fd, offset, length);
+}
+
+static void emit_file(struct request *r, int fd, off_t offset, off_t length)
 {
     if (r->response.is_header_only || length <= 0)
         return;
@@ -300,6 +363,12 @@ static bool is_msie(const struct request *r)
 
 void response_send_special(struct request *r, unsigned status)
 {
+    send_page(r, status);
+    response_end(r);
+}
+
+static void send_page(struct request *r, unsigned status)
+{
     static const char padding[] =
         "<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n";
     struct response *out = &r->response;
@@ -317,7 +386,6 @@ void response_send_special(struct request *r, unsigned status)
     if (status == 204 || status < 300 || words.n == 0) {
         out->content_length = status == 204 ? -1 : 0;
         response_send_header(r);
-        response_end(r);
         return;
     }
     if (status == 494)
@@ -337,5 +405,4 @@ void response_send_special(struct request *r, unsigned status)
     response_send_header(r);
     response_write(r, buf_str(&b));
     buf_free(&b);
-    response_end(r);
 }

@@ -388,7 +388,8 @@ static void request_is_sent(struct connection *c)
     c->state = CONNECTION_IDLE;
     timer_start(w->loop, &c->timer, (uint64_t)keepalive[0]);
     connection_watch(c);
-    if (buf_len(&c->unread))
+    c->is_pipelining = buf_len(&c->unread) > 0;
+    if (c->is_pipelining)
         loop_post(w->loop, next_request, c);
 }
 

@@ -47,7 +47,7 @@ struct connection {
     struct buf unread; /* received, not yet consumed */
     struct output out;
     struct request *request;
-    bool is_closing, is_write_blocked, peer_closed, is_in_event;
+    bool is_closing, is_write_blocked, is_pipelining, peer_closed, is_in_event;
     /* the header buffers' bookkeeping (large_client_header_buffers) */
     size_t header_room, header_line_start;
     unsigned n_large_buffers;

@@ -200,6 +200,31 @@ static bool option_value(struct str arg, const char *name, struct str *value)
     return true;
 }
 
+/* "127.0.0.1:8182-8183" is one address for each port. */
+static const char *parse_listen_address(struct conf *c, struct str where, address_array *found)
+{
+    long colon = (long)where.n, dash;
+    long long first, last;
+
+    while (colon > 0 && where.p[colon - 1] != ':')
+        colon--;
+    dash = str_chr(str_skip(where, (size_t)colon), '-');
+    if (colon == 0 || dash < 0 || str_has_prefix(where, STR("unix:")))
+        return address_parse(c->arena, where, 80, found);
+    first = str_number((struct str){where.p + colon, (size_t)dash});
+    last = str_number(str_skip(where, (size_t)(colon + dash) + 1));
+    if (first < 1 || last > 65535)
+        return "invalid port";
+    if (last < first)
+        return "invalid port range";
+    for (long long port = first; port <= last; port++) {
+        const char *error = address_parse(c->arena, arena_printf(c->arena, "%.*s%lld", (int)colon, where.p, port), 80, found);
+        if (error)
+            return error;
+    }
+    return NULL;
+}
+
 static int parse_listen(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
     struct core_srv *srv = structure;
@@ -212,11 +237,13 @@ static int parse_listen(struct conf *c, struct directive *d, const struct direct
     srv->server->has_listen = true;
     if (str_number(where) > 0 && str_number(where) <= 65535)
         where = arena_printf(c->arena, "*:%.*s", STR_ARG(where));
+    else if (str_chr(where, ':') < 0 && str_chr(where, '.') < 0 && where.n && where.p[0] >= '0' && where.p[0] <= '9' && str_chr(where, '-') > 0)
+        where = arena_printf(c->arena, "*:%.*s", STR_ARG(where));
     else if (str_number(where) >= 0 || str_has_prefix(where, STR(":"))) {
         conf_fail(c->tree, d, "invalid port in \"%.*s\" of the \"listen\" directive", STR_ARG(where));
         return -1;
     }
-    error = address_parse(c->arena, where, 80, &found);
+    error = parse_listen_address(c, where, &found);
     if (error) {
         conf_fail(c->tree, d, "%s in \"%.*s\" of the \"listen\" directive", error, STR_ARG(d->args[1]));
         return -1;

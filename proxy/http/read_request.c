@@ -35,6 +35,8 @@ void read_request_start(struct connection *c)
     r->location = s->root;
     r->phase_us[PHASE_ACCEPT] = 1;
     r->phase = PHASE_READ_REQUEST;
+    r->is_pipelined = c->requests && c->is_pipelining;
+    c->is_pipelining = false;
     c->request = r;
     c->requests++;
     c->worker->n_requests++;
@@ -217,8 +219,6 @@ static bool check_header(struct request *r)
     const struct str *coding = request_field(r, FIELD_TRANSFER_ENCODING);
     const struct str *expect = request_field(r, FIELD_EXPECT);
     const struct str *connection = request_field(r, FIELD_CONNECTION);
-    const struct str *agent = request_field(r, FIELD_USER_AGENT);
-    long disable = CORE_LOC(r)->keepalive_disable.num;
 
     if (!request_field(r, FIELD_HOST) && r->version > 1000) {
         refuse(r, 400, "client sent HTTP/1.1 request without \"Host\" header");
@@ -253,8 +253,6 @@ static bool check_header(struct request *r)
         else if (str_ifind(*connection, STR("keep-alive")) >= 0)
             r->keeps_alive = true;
     }
-    if (agent && (disable & 2) && r->method == METHOD_POST && str_find(*agent, STR("MSIE 6.")) >= 0)
-        r->keeps_alive = false;
     if (r->method == METHOD_CONNECT || r->method == METHOD_TRACE) {
         refuse(r, 405, r->method == METHOD_CONNECT ? "client sent CONNECT method" : "client sent TRACE method");
         return false;
@@ -264,17 +262,11 @@ static bool check_header(struct request *r)
 
 static void header_complete(struct connection *c, struct request *r)
 {
-    const struct core_loc *loc;
     struct worker *w = c->worker;
 
     if (!check_header(r))
         return;
     timer_stop(w->loop, &c->timer);
-    loc = CORE_LOC(r);
-    if (c->requests >= (unsigned)loc->keepalive_requests.num
-        || loop_now_ms(w->loop) - c->opened_ms > (uint64_t)loc->keepalive_time.num
-        || ((const long *)loc->keepalive_timeout.ptr)[0] == 0)
-        r->keeps_alive = false;
     c->state = CONNECTION_PROCESSING;
     connection_watch(c);
     r->phase = PHASE_CHOOSE_SERVER;

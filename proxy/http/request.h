@@ -25,6 +25,12 @@ struct request_body;
 enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS,
               METHOD_CONNECT, METHOD_TRACE };
 
+/* Bytes START up to END of the body (RFC 9110 14). */
+struct byte_range {
+    long long start, end;
+    struct str part_header; /* of multipart/byteranges */
+};
+
 /* The response as the proxy makes it; the header filters complete it. */
 struct response {
     unsigned status;
@@ -38,6 +44,11 @@ struct response {
     bool is_header_sent, is_header_only, is_chunked, has_trailers;
     bool allows_ranges, single_range, is_not_cacheable /* not to be answered with 304 */;
     bool clears_content_type;
+    unsigned replaced_by; /* the status of an error page that a filter wants instead; 0: none */
+    bool drops_body;      /* … and so the body that was to follow */
+    ARRAY_OF(struct byte_range) ranges;
+    struct str parts_end;
+    long long body_offset; /* of what response_write() gets next */
     struct str head; /* as sent */
 };
 
@@ -72,7 +83,7 @@ struct request {
     field_array fields; /* the header */
     long long content_length; /* -1: none */
     bool is_chunked;
-    bool keeps_alive;
+    bool keeps_alive, is_pipelined;
     bool expects_continue;
     struct request_body *body;
 

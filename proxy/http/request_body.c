@@ -125,9 +125,12 @@ static void finish(struct request *r, unsigned status)
 static unsigned keep(struct request *r, struct request_body *b, struct str in)
 {
     unsigned status;
+    size_t before = buf_len(&b->memory);
 
     r->request_bytes += in.n;
     status = take(r, b, in);
+    if (b->is_streaming && !status && buf_len(&b->kept) < (size_t)CORE_LOC(r)->client_body_buffer_size.num)
+        buf_adds(&b->kept, str_skip(buf_str(&b->memory), before));
     if (!status && !b->is_streaming && buf_len(&b->memory) > (size_t)CORE_LOC(r)->client_body_buffer_size.num && spill(r, b) < 0)
         status = 500;
     return status;
@@ -201,6 +204,14 @@ static void send_continue(struct request *r)
     }
 }
 
+void request_body_expect(struct request *r)
+{
+    if (r->connection && r->expects_continue) {
+        body_of(r);
+        send_continue(r);
+    }
+}
+
 void request_body_read(struct request *r, void (*done)(struct request *r, unsigned status))
 {
     struct request_body *b = body_of(r);
@@ -271,6 +282,7 @@ void request_body_release(struct request *r)
     if (!r->body)
         return;
     buf_free(&r->body->memory);
+    buf_free(&r->body->kept);
     if (r->body->fd >= 0)
         close(r->body->fd);
     r->body->fd = -1;

@@ -9,6 +9,7 @@
 
 struct request_body {
     struct buf memory; /* what is not in the file */
+    struct buf kept;   /* of a streamed body, the beginning, for $request_body */
     int fd;            /* -1: no file */
     struct str path;
     long long file_bytes, received_bytes, rest_bytes;
@@ -26,6 +27,8 @@ void request_body_stream(struct request *r, void (*done)(struct request *r, unsi
 /* Goes on reading a streamed body, after memory was drained. */
 void request_body_more(struct request *r);
 enum request_body_result request_body_discard(struct request *r);
+/* Answers Expect: 100-continue if that is still to be done. */
+void request_body_expect(struct request *r);
 bool request_body_is_read(const struct request *r);
 void request_body_event(struct request *r);
 void request_body_timed_out(struct request *r);

@@ -4,6 +4,7 @@
 #include "filters/response.h"
 #include "http/log.h"
 #include "http/request_body.h"
+#include "http/uri.h"
 #include "phases/engine.h"
 #include "phases/handlers.h"
 
@@ -22,7 +23,7 @@ int choose_location_phase(struct request *r)
     request_enter_location(r, result == LOCATION_NOT_FOUND ? r->server->root : l);
     loc = CORE_LOC(r);
     if (result == LOCATION_ADD_SLASH) {
-        struct str to = r->location->name;
+        struct str to = uri_escape(r->arena, r->location->name, ESCAPE_URI);
         if (r->args.n)
             to = arena_printf(r->arena, "%.*s?%.*s", STR_ARG(to), STR_ARG(r->args));
         response_redirect(r, to,

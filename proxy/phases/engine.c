@@ -98,12 +98,42 @@ void request_resume(struct request *r, int answer)
     }
 }
 
+static bool is_msie6(struct str agent)
+{
+    long at = str_find(agent, STR("MSIE "));
+    struct str from = at < 0 ? STR("") : str_skip(agent, (size_t)at);
+
+    if (from.n < 8 || str_find(agent, STR("Opera")) >= 0 || from.p[6] != '.')
+        return false;
+    return from.p[5] == '4' || from.p[5] == '5' || (from.p[5] == '6' && str_find(from, STR("SV1")) < 0);
+}
+
+static bool is_safari(struct str agent)
+{
+    return str_find(agent, STR("Safari/")) >= 0 && str_find(agent, STR("Mac OS X")) >= 0 && str_find(agent, STR("Chrome/")) < 0
+           && str_find(agent, STR("Gecko/")) < 0 && str_find(agent, STR("Opera")) < 0 && str_find(agent, STR("MSIE ")) < 0;
+}
+
 void request_enter_location(struct request *r, const struct location *l)
 {
     r->location = l;
     r->loc_conf = l->loc;
     if (l->limit_except && !(l->allowed_methods & 1u << r->method))
         r->loc_conf = l->limit_except->loc;
+    if (!r->connection || !r->keeps_alive)
+        return;
+    {
+        const struct core_loc *loc = CORE_LOC(r);
+        const struct connection *c = r->connection;
+        const struct str *agent = request_field(r, FIELD_USER_AGENT);
+        if (((const long *)loc->keepalive_timeout.ptr)[0] == 0 || c->requests >= (unsigned)loc->keepalive_requests.num
+            || loop_now_ms(c->worker->loop) - c->opened_ms > (uint64_t)loc->keepalive_time.num)
+            r->keeps_alive = false;
+        else if (agent && (loc->keepalive_disable.num & 2) && r->method == METHOD_POST && is_msie6(*agent))
+            r->keeps_alive = false;
+        else if (agent && (loc->keepalive_disable.num & 4) && is_safari(*agent))
+            r->keeps_alive = false;
+    }
 }
 
 static bool may_change_uri(struct request *r)
@@ -127,7 +157,6 @@ void request_redirect(struct request *r, struct str uri, struct str args)
     r->has_valid_unparsed_uri = false;
     r->is_internal = true;
     r->has_location_prefix = true;
-    r->upstream = NULL;
     r->loc_conf = r->server->root->loc;
     r->phase = PHASE_SERVER_REWRITE;
     request_run(r);
@@ -151,7 +180,6 @@ void request_redirect_named(struct request *r, struct str name)
         return;
     }
     r->is_internal = true;
-    r->upstream = NULL;
     request_enter_location(r, l);
     r->phase = PHASE_REWRITE;
     request_run(r);
@@ -238,6 +266,7 @@ void request_fail(struct request *r, unsigned status)
         r->keeps_alive = false;
     }
     clear_response(r);
+    r->error_status = 0;
     for (size_t i = 0; i < before.n; i++)
         if (before.items[i].id == FIELD_WWW_AUTHENTICATE || (before.items[i].id == FIELD_LOCATION && status >= 301 && status <= 308))
             *ARRAY_PUSH(&r->response.fields, r->arena) = before.items[i];

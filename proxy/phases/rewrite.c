@@ -9,6 +9,7 @@
 
 #include "filters/response.h"
 #include "http/log.h"
+#include "http/request_body.h"
 #include "http/uri.h"
 #include "phases/engine.h"
 #include "phases/handlers.h"
@@ -308,17 +309,20 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
 static void do_return(struct request *r, const struct op *op, struct outcome *o)
 {
     o->answer = (int)op->status;
-    if (!op->text)
+    if (!op->text && op->status >= 400)
+        return;
+    request_body_expect(r);
+    if (op->status == 204)
         return;
     switch (op->status) {
     case 301: case 302: case 303: case 307: case 308:
-        response_redirect(r, text_value(r, op->text),
+        response_redirect(r, op->text ? text_value(r, op->text) : STR(""),
                                             (struct origin){ORIGIN_DIRECTIVE, op->directive, NULL});
         return;
     }
     if (r->is_dry_run)
         return;
-    struct str body = text_value(r, op->text), type = content_type_of(r, &r->response.content_type_origin);
+    struct str body = op->text ? text_value(r, op->text) : STR(""), type = content_type_of(r, &r->response.content_type_origin);
     response_send_text(r, op->status, type, body);
     o->answer = PHASE_DONE;
 }

@@ -11,6 +11,7 @@
 
 #include "filters/response.h"
 #include "http/log.h"
+#include "http/request_body.h"
 #include "http/uri.h"
 #include "phases/engine.h"
 #include "phases/handlers.h"
@@ -96,6 +97,7 @@ static int send_file(struct request *r)
         return 405;
     if (r->is_dry_run)
         return PHASE_DONE;
+    request_body_expect(r);
     fd = open(path.p, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return missing(r, path, errno);
@@ -103,7 +105,7 @@ static int send_file(struct request *r)
     if (fstat(fd, &st) < 0)
         return 500;
     if (S_ISDIR(st.st_mode)) {
-        struct str to = arena_cat(r->arena, r->uri, STR("/"));
+        struct str to = arena_cat(r->arena, uri_escape(r->arena, r->uri, ESCAPE_URI), STR("/"));
         if (r->args.n)
             to = arena_printf(r->arena, "%.*s?%.*s", STR_ARG(to), STR_ARG(r->args));
         response_redirect(r, to, (struct origin){ORIGIN_DEFAULT, NULL, "a directory"});
@@ -134,6 +136,7 @@ static int send_index(struct request *r)
 
     if (r->method != METHOD_GET && r->method != METHOD_HEAD && r->method != METHOD_POST)
         return 405;
+    request_body_expect(r);
     for (size_t i = 0; i < list->names.n; i++) {
         struct str name = text_value(r, list->names.items[i]), uri, path;
         if (name.n && name.p[0] == '/') {
@@ -149,7 +152,8 @@ static int send_index(struct request *r)
     }
     struct str dir = file_path(r, r->uri);
     if (stat(dir.p, &st) < 0) {
-        log_request(r, LOG_ERR_, errno, "\"%.*s\" is not found", STR_ARG(dir));
+        if (CORE_LOC(r)->log_not_found.num)
+            log_request(r, LOG_ERR_, errno, "\"%.*s\" is not found", STR_ARG(dir));
         return 404;
     }
     log_request(r, LOG_ERR_, 0, "directory index of \"%.*s\" is forbidden", STR_ARG(dir));

@@ -28,6 +28,7 @@ struct half {
     unsigned short id;
     enum { NOT_ASKED, ASKED, ANSWERED } state;
     int code;
+    bool is_empty; /* an answer with nothing in it */
     unsigned n;
     unsigned char addresses[MAX_ADDRESSES][16];
 };
@@ -232,6 +233,10 @@ static void conclude(struct name *n)
     n->is_pending = false;
     timer_stop(r->loop, &n->resend);
     n->expires_ms = 0;
+    if (code || (!total && (n->halves[0].is_empty || n->halves[1].is_empty))) {
+        total = n->halves[0].n = n->halves[1].n = 0;
+        n->alias[0] = '\0';
+    }
     if (total || n->alias[0])
         n->expires_ms = loop_now_ms(r->loop) + (r->valid_s >= 0 ? (uint64_t)r->valid_s : n->ttl_s) * 1000;
     n->used_ms = loop_now_ms(r->loop);
@@ -257,6 +262,7 @@ static void take_records(struct name *n, int which, ns_msg *m)
     char alias[NS_MAXDNAME];
 
     h->n = 0;
+    h->is_empty = true;
     for (int i = 0; i < ns_msg_count(*m, ns_s_an); i++) {
         ns_rr rr;
         if (ns_parserr(m, ns_s_an, i, &rr) < 0)
@@ -273,6 +279,7 @@ static void take_records(struct name *n, int which, ns_msg *m)
             strcpy(n->alias, alias);
         else
             continue;
+        h->is_empty = false;
         if (ns_rr_ttl(rr) < n->ttl_s)
             n->ttl_s = ns_rr_ttl(rr);
     }
@@ -509,6 +516,7 @@ static void ask(struct name *n)
         n->halves[which].id = (unsigned short)random();
         n->halves[which].code = is_too_long ? 3 : 0;
         n->halves[which].n = 0;
+        n->halves[which].is_empty = false;
     }
     if (is_too_long) {
         conclude(n);

@@ -217,7 +217,7 @@ GETTER(get_request_body)
     if (!r->body || r->body->fd >= 0 || (r->content_length < 0 && !r->is_chunked))
         none(v);
     else
-        give(v, arena_str(r->arena, buf_str(&r->body->memory)));
+        give(v, arena_str(r->arena, buf_str(r->body->is_streaming ? &r->body->kept : &r->body->memory)));
 }
 
 GETTER(get_request_body_file)
@@ -396,7 +396,7 @@ GETTER(get_connection_requests)
 GETTER(get_pipe)
 {
     UNUSED;
-    give(v, r->connection && buf_len(&r->connection->unread) ? STR("p") : STR("."));
+    give(v, r->is_pipelined ? STR("p") : STR("."));
 }
 
 GETTER(get_nginx_version)

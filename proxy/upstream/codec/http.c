@@ -449,7 +449,7 @@ static void resolved(void *data, const address_array *found, const char *error)
     r->upstream->query = NULL;
     if (error) {
         log_request(r, LOG_ERR_, 0, "%.*s could not be resolved (%s)", STR_ARG(t->host), error);
-        upstream_fail(r, str_has_prefix(str_of(error), STR("110")) ? 504 : 502);
+        upstream_fail(r, 502);
         return;
     }
     set_peers(r->arena, t, found);
