@@ -43,8 +43,11 @@ test: deps ## Installs what is missing, builds, and runs all tests
 check: all ## The tests, with what is installed
 	@set -e; for t in $(UNIT_PROGRAMS); do $$t; done
 
+asan: ## Builds with AddressSanitizer and UBSan, and runs all tests
+	@$(MAKE) --no-print-directory BUILD=build/asan WARNINGS='-Wall -Wextra' CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' check
+
 clean: ## Removes what was built
 	rm -rf $(BUILD)
 
-.PHONY: all help deps test check clean
+.PHONY: all help deps test check asan clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

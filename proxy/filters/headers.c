@@ -219,9 +219,6 @@ void headers_filter(struct request *r)
         for (size_t i = 0; i < trailers->all.n; i++)
             if (is_safe || trailers->all.items[i].is_always)
                 r->response.has_trailers = true;
-        if (r->response.has_trailers && status != 204 && status != 304) {
-            r->response.content_length = -1; /* trailers need the chunked coding */
-        }
     }
 }
 

@@ -76,11 +76,11 @@ static struct str absolute_location(struct request *r, struct str location)
     if (location.n == 0 || location.p[0] != '/' || !loc->absolute_redirect.num)
         return location;
     if (loc->server_name_in_redirect.num || host.n == 0) {
-        host = r->server->name;
-        if (host.n == 0)
+        host = loc->server_name_in_redirect.num ? r->server->name : STR("");
+        if (host.n == 0 && r->connection)
             host = connection_local_address(r->connection, false);
     }
-    if (loc->port_in_redirect.num) {
+    if (loc->port_in_redirect.num && r->connection) {
         connection_local_address(r->connection, false);
         port = address_port(&r->connection->local.u.any);
         if (port == 80)
@@ -224,6 +224,8 @@ void response_send_header(struct request *r)
     }
     if (out->status == 204)
         out->content_length = -1;
+    if (out->has_trailers && !out->is_header_only && CORE_LOC(r)->chunked_transfer_encoding.num)
+        out->content_length = -1; /* trailers need the chunked coding */
     if (out->content_length < 0 && !out->is_header_only && out->status != 101 && !out->is_chunked) {
         if (r->version >= 1001 && CORE_LOC(r)->chunked_transfer_encoding.num)
             out->is_chunked = true;

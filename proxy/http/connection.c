@@ -378,7 +378,7 @@ static void request_is_sent(struct connection *c)
         return;
     }
     if (!request_body_is_read(r)) {
-        if (request_body_discard(r) == REQUEST_BODY_AGAIN) {
+        if (request_body_discard(r) != REQUEST_BODY_READ) {
             start_lingering(c);
             return;
         }

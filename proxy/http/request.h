@@ -75,6 +75,7 @@ struct request {
     unsigned version;
     struct str uri, args, exten; /* as they are now */
     struct str original_uri;     /* normalised, before any rewriting */
+    bool adds_uri_to_alias; /* try_files in a regular expression's location with alias */
     bool has_location_prefix; /* the location's name is a prefix of the URI: no `rewrite … break` */
     bool is_uri_quoted, has_plus_in_uri, has_valid_unparsed_uri;
     bool is_internal;

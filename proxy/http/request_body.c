@@ -191,25 +191,23 @@ static void read_on(struct request *r)
     finish(r, status);
 }
 
-static void send_continue(struct request *r)
+static void say_continue(struct request *r)
 {
-    if (r->expects_continue && !r->body->sent_continue && !r->body->is_complete) {
-        r->body->sent_continue = true;
-        r->expects_continue = false;
-        if (buf_len(&r->connection->unread) == 0) {
-            output_add(&r->connection->out, STR("HTTP/1.1 100 Continue\r\n\r\n"));
-            connection_flush(r->connection);
-            r->connection->out.written_bytes = 0;
-        }
-    }
+    if (!r->expects_continue)
+        return;
+    r->expects_continue = false;
+    output_add(&r->connection->out, STR("HTTP/1.1 100 Continue\r\n\r\n"));
+    connection_flush(r->connection);
+    r->connection->out.written_bytes = 0;
 }
 
-void request_body_expect(struct request *r)
+unsigned request_body_ignore(struct request *r)
 {
-    if (r->connection && r->expects_continue) {
-        body_of(r);
-        send_continue(r);
-    }
+    if (!r->connection || r->body)
+        return 0;
+    body_of(r);
+    say_continue(r);
+    return request_body_discard(r) == REQUEST_BODY_BAD ? 400 : 0;
 }
 
 void request_body_read(struct request *r, void (*done)(struct request *r, unsigned status))
@@ -223,7 +221,7 @@ void request_body_read(struct request *r, void (*done)(struct request *r, unsign
         done(r, 0);
         return;
     }
-    send_continue(r);
+    say_continue(r);
     read_on(r);
 }
 
@@ -237,7 +235,7 @@ void request_body_stream(struct request *r, void (*done)(struct request *r, unsi
         done(r, 0);
         return;
     }
-    send_continue(r);
+    say_continue(r);
     read_on(r);
 }
 
@@ -260,7 +258,7 @@ enum request_body_result request_body_discard(struct request *r)
             return REQUEST_BODY_AGAIN;
         if (take(r, b, (struct str){buf, (size_t)n})) {
             r->keeps_alive = false;
-            return REQUEST_BODY_AGAIN;
+            return REQUEST_BODY_BAD;
         }
     }
     return REQUEST_BODY_READ;

@@ -14,11 +14,11 @@ struct request_body {
     struct str path;
     long long file_bytes, received_bytes, rest_bytes;
     struct chunked chunked;
-    bool is_complete, is_streaming, is_discarding, sent_continue;
+    bool is_complete, is_streaming, is_discarding;
     void (*done)(struct request *r, unsigned status); /* 0: all is read, or (streaming) more is there */
 };
 
-enum request_body_result { REQUEST_BODY_READ, REQUEST_BODY_AGAIN };
+enum request_body_result { REQUEST_BODY_READ, REQUEST_BODY_AGAIN, REQUEST_BODY_BAD };
 
 /* Reads the whole body, then calls DONE (perhaps before returning). */
 void request_body_read(struct request *r, void (*done)(struct request *r, unsigned status));
@@ -27,8 +27,9 @@ void request_body_stream(struct request *r, void (*done)(struct request *r, unsi
 /* Goes on reading a streamed body, after memory was drained. */
 void request_body_more(struct request *r);
 enum request_body_result request_body_discard(struct request *r);
-/* Answers Expect: 100-continue if that is still to be done. */
-void request_body_expect(struct request *r);
+/* The handler does not want the body: answers Expect: 100-continue and drops what is there of it. A status, 0 if
+ * all is well. */
+unsigned request_body_ignore(struct request *r);
 bool request_body_is_read(const struct request *r);
 void request_body_event(struct request *r);
 void request_body_timed_out(struct request *r);

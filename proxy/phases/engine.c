@@ -157,6 +157,7 @@ void request_redirect(struct request *r, struct str uri, struct str args)
     r->has_valid_unparsed_uri = false;
     r->is_internal = true;
     r->has_location_prefix = true;
+    r->adds_uri_to_alias = false;
     r->loc_conf = r->server->root->loc;
     r->phase = PHASE_SERVER_REWRITE;
     request_run(r);

@@ -311,9 +311,9 @@ static void do_return(struct request *r, const struct op *op, struct outcome *o)
     o->answer = (int)op->status;
     if (!op->text && op->status >= 400)
         return;
-    request_body_expect(r);
-    if (op->status == 204)
+    if ((o->answer = (int)request_body_ignore(r)))
         return;
+    o->answer = (int)op->status;
     switch (op->status) {
     case 301: case 302: case 303: case 307: case 308:
         response_redirect(r, op->text ? text_value(r, op->text) : STR(""),
@@ -343,6 +343,8 @@ static void run_ops(struct request *r, const struct op_list *ops, struct outcome
         case OP_RETURN: do_return(r, op, o); break;
         case OP_REWRITE: do_rewrite(r, op, o); break;
         case OP_BREAK:
+            if (o->is_uri_changed)
+                r->has_location_prefix = false;
             o->is_broken = true;
             o->is_uri_changed = false;
             break;

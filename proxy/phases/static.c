@@ -50,7 +50,7 @@ struct str file_path(struct request *r, struct str uri)
     if (!root->is_alias)
         return arena_cat(r->arena, path, uri);
     if (root->is_regex_alias)
-        return arena_str(r->arena, path);
+        return r->adds_uri_to_alias ? arena_cat(r->arena, path, uri) : arena_str(r->arena, path);
     return arena_cat(r->arena, path,
                      uri.n >= root->alias_prefix_bytes ? str_skip(uri, root->alias_prefix_bytes) : STR(""));
 }
@@ -60,6 +60,10 @@ struct str content_type_of(struct request *r, struct origin *origin)
     const struct core_loc *loc = CORE_LOC(r);
     const struct type_list *list = loc->types.ptr;
 
+    if (r->response.content_type.n) { /* X-Accel-Redirect brought one */
+        *origin = r->response.content_type_origin;
+        return r->response.content_type;
+    }
     if (r->exten.n)
         for (size_t i = list->types.n; i > 0; i--)
             if (str_ieq(list->types.items[i - 1].extension, r->exten)) {
@@ -91,13 +95,16 @@ static int send_file(struct request *r)
 {
     struct str path = file_path(r, r->uri);
     struct stat st;
+    unsigned status;
     int fd;
 
     if (r->method != METHOD_GET && r->method != METHOD_HEAD && r->method != METHOD_POST)
         return 405;
     if (r->is_dry_run)
         return PHASE_DONE;
-    request_body_expect(r);
+    status = request_body_ignore(r);
+    if (status)
+        return (int)status;
     fd = open(path.p, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return missing(r, path, errno);
@@ -132,11 +139,14 @@ static int send_file(struct request *r)
 static int send_index(struct request *r)
 {
     const struct index_list *list = loc_of(r)->index.ptr;
+    unsigned status;
     struct stat st;
 
     if (r->method != METHOD_GET && r->method != METHOD_HEAD && r->method != METHOD_POST)
         return 405;
-    request_body_expect(r);
+    status = request_body_ignore(r);
+    if (status)
+        return (int)status;
     for (size_t i = 0; i < list->names.n; i++) {
         struct str name = text_value(r, list->names.items[i]), uri, path;
         if (name.n && name.p[0] == '/') {
@@ -200,16 +210,18 @@ int try_files_phase(struct request *r)
         }
         if (wants_dir)
             to.n--;
-        if (root->is_alias && !root->is_regex_alias)
-            path = arena_cat(r->arena, text_value(r, root->path),
-                             to.n >= root->alias_prefix_bytes && str_has_prefix(to, CORE_LOC(r)->location->name)
-                                 ? str_skip(to, root->alias_prefix_bytes) : to);
-        else
-            path = arena_cat(r->arena, text_value(r, root->path), to);
+        path = to;
+        if (root->is_alias && !root->is_regex_alias && to.n >= root->alias_prefix_bytes && r->uri.n >= root->alias_prefix_bytes
+            && memcmp(to.p, r->uri.p, root->alias_prefix_bytes) == 0)
+            path = str_skip(to, root->alias_prefix_bytes);
+        path = arena_cat(r->arena, text_value(r, root->path), path);
         if (stat(path.p, &st) < 0 || (wants_dir ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode)))
             continue;
-        if (wants_dir)
-            to.n++;
+        if (root->is_regex_alias) {
+            if (wants_dir)
+                return PHASE_NEXT;
+            r->adds_uri_to_alias = true;
+        }
         r->uri = to;
         r->exten = uri_extension(to);
         return PHASE_NEXT;

@@ -233,7 +233,7 @@ static void conclude(struct name *n)
     n->is_pending = false;
     timer_stop(r->loop, &n->resend);
     n->expires_ms = 0;
-    if (code || (!total && (n->halves[0].is_empty || n->halves[1].is_empty))) {
+    if (code || (!total && n->halves[1].is_empty)) {
         total = n->halves[0].n = n->halves[1].n = 0;
         n->alias[0] = '\0';
     }
