@@ -10,21 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "commands/commands.h"
 #include "conf/conf.h"
-#include "filters/headers.h"
-#include "http/access_log.h"
 #include "http/connection.h"
 #include "http/log.h"
+#include "load.h"
 #include "main_conf.h"
-#include "phases/handlers.h"
-#include "upstream/codec/http.h"
-#include "upstream/upstream.h"
-#include "vars/core_vars.h"
-#include "vars/map.h"
+#include "trace/control.h"
+#include "trace/trace.h"
+#include "upstream/pool.h"
 #include "version.h"
-
-static struct module *modules[] = {&main_module, &core_module, &core_vars_module, &log_module, &access_log_module,
-                                   &map_module, &geo_module, &realip_module, &rewrite_module, &access_module, &static_module, &headers_module, &upstream_module, &proxy_module, NULL};
 
 static struct options {
     struct str prefix, conf_file, error_log, globals, signal;
@@ -34,30 +29,9 @@ static struct options {
 static struct worker worker;
 static struct str pid_path;
 
-static void print_errors(const struct conf_tree *t)
-{
-    for (const struct conf_error *e = t->errors; e; e = e->next) {
-        fprintf(stderr, "glassproxy: [emerg] %.*s\n", STR_ARG(e->message));
-        if (e->excerpt.n)
-            fprintf(stderr, "%.*s\n", STR_ARG(e->excerpt));
-    }
-}
-
-/* The configuration, with its errors in its tree. */
 static struct conf *load(struct conf_tree **tree)
 {
-    struct arena *a = arena_new(16384);
-    struct conf *c;
-
-    *tree = conf_tree_new(a, options.prefix, options.conf_file);
-    if (options.globals.n)
-        conf_tree_read_text(*tree, options.globals, STR("command line"));
-    conf_tree_read(*tree);
-    if ((*tree)->n_errors)
-        return NULL;
-    c = conf_load(*tree, modules);
-    c->refs = 1;
-    return c;
+    return load_configuration(options.prefix, options.conf_file, options.globals, tree);
 }
 
 static void write_pid(struct conf *c)
@@ -72,6 +46,18 @@ static void write_pid(struct conf *c)
         exit(1);
     }
     close(fd);
+}
+
+/* nginx.pid has nginx.sock beside it. */
+static void open_control(struct conf *c)
+{
+    struct str path = pid_path;
+
+    if (path.n > 4 && str_eq(str_skip(path, path.n - 4), STR(".pid")))
+        path.n -= 4;
+    path = trace_control_path(c, arena_printf(c->arena, "%.*s.sock", STR_ARG(path)));
+    if (control_open(&worker, path) < 0)
+        log_event(c, LOG_WARN_, errno, "the control socket \"%.*s\" cannot be opened: nothing can attach", STR_ARG(path));
 }
 
 static void stop_now(int signal_number)
@@ -98,6 +84,8 @@ static void stop_gracefully(int signal_number)
     (void)signal_number;
     worker.is_quitting = true;
     worker.on_idle = on_idle;
+    worker.conf->is_retired = true;
+    pools_close(worker.conf);
     listeners_close(&worker, worker.conf, NULL);
     connections_close_idle(&worker, NULL);
     shutdown_timer.handler = shutdown_expired;
@@ -117,6 +105,8 @@ static void reload(int signal_number)
     c = load(&t);
     if (c && t->n_errors == 0 && log_open(c) == 0 && listeners_open(&worker, c, old) == 0) {
         worker.conf = c;
+        old->is_retired = true;
+        pools_close(old);
         listeners_close(&worker, old, c);
         connections_close_idle(&worker, old);
         log_event(c, LOG_NOTICE_, 0, "reconfigured");
@@ -178,7 +168,8 @@ static void show_version(void)
 
 static void show_help(void)
 {
-    fprintf(stderr, "Usage: glassproxy [-?hvVtTq] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n\n"
+    fprintf(stderr, "Usage: glassproxy [-?hvVtTq] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n"
+                    "       glassproxy explain|trace|backend ... (-h with each says more)\n\n"
                     "  -?,-h         : this help\n"
                     "  -v            : show version and exit\n"
                     "  -V            : show version and configure options then exit\n"
@@ -246,7 +237,7 @@ static int parse_options(int argc, char **argv)
 static int test(struct conf_tree *t)
 {
     if (t->n_errors) {
-        print_errors(t);
+        load_print_errors(t);
         fprintf(stderr, "glassproxy: configuration file %.*s test failed\n", STR_ARG(t->conf_file));
         return 1;
     }
@@ -263,6 +254,8 @@ int main(int argc, char **argv)
     struct conf_tree *t;
     struct conf *c;
 
+    if (argc > 1 && argv[1][0] != '-')
+        return command_run(argc, argv);
     if (parse_options(argc, argv) < 0)
         return 1;
     if (options.shows_help || options.shows_version) {
@@ -275,7 +268,7 @@ int main(int argc, char **argv)
     if (options.is_test)
         return test(t);
     if (t->n_errors) {
-        print_errors(t);
+        load_print_errors(t);
         return 1;
     }
     if (options.signal.n)
@@ -289,7 +282,7 @@ int main(int argc, char **argv)
     }
     worker.loop = loop_new();
     if (log_open(c) < 0 || listeners_open(&worker, c, NULL) < 0) {
-        print_errors(t);
+        load_print_errors(t);
         return 1;
     }
     worker.conf = c;
@@ -309,7 +302,9 @@ int main(int argc, char **argv)
         return 1;
     }
     log_event(c, LOG_NOTICE_, 0, "glassproxy/" GLASSPROXY_VERSION " (nginx/" GLASSPROXY_NGINX_VERSION ") started");
+    open_control(c);
     loop_run(worker.loop);
+    control_close();
     listeners_close(&worker, worker.conf, NULL);
     unlink(pid_path.p);
     return 0;

@@ -268,7 +268,7 @@ void connection_watch(struct connection *c)
 {
     unsigned events = 0;
 
-    if (c->is_closing)
+    if (c->is_closing || c->io.fd < 0)
         return;
     switch (c->state) {
     case CONNECTION_IDLE: events = c->requests ? IO_READ | IO_COLD : IO_READ; break;
@@ -398,7 +398,8 @@ void connection_request_done(struct request *r)
     struct connection *c = r->connection;
 
     r->is_finished = true;
-    connection_flush(c);
+    if (!r->is_dry_run)
+        connection_flush(c);
 }
 
 /* limit_rate: how many bytes may go now. 0: none, and a timer goes on later; SIZE_MAX: no limit. */
@@ -426,7 +427,7 @@ void connection_flush(struct connection *c)
     enum output_result result = OUTPUT_BLOCKED;
     size_t room;
 
-    if (c->is_closing)
+    if (c->is_closing || c->io.fd < 0)
         return;
     room = c->out.first ? rate_room(c) : SIZE_MAX;
     if (room)

@@ -154,7 +154,7 @@ static bool read_line(struct connection *c, struct request *r)
     r->header_bytes = line.consumed;
     buf_consume(&c->unread, line.consumed);
     r->request_line = line.line;
-    r->method_name = line.method;
+    r->method_name = r->original_method = line.method;
     r->method = method_of(line.method);
     r->version = line.version;
     r->target = line.target;

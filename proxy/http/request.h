@@ -20,6 +20,7 @@
 struct connection;
 struct upstream;
 struct attempts;
+struct trace_steps;
 struct request_body;
 
 enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS,
@@ -61,7 +62,10 @@ struct request {
     const struct location *location; /* the one chosen; loc_conf may be an `if` inside it */
 
     const struct address *client; /* the connection's peer, or what a trusted proxy says (realip) */
-    const struct directive *decided_by; /* what made the present phase's decision; NULL: nothing configured */
+    struct trace_steps *steps;
+    struct request *next_finished; /* in the ring */
+    struct str server_address, location_uri; /* what the location was chosen by */
+    const struct listener *listener;
     uint64_t id;
     struct str request_id;
     double start_time;           /* seconds since the epoch, for $msec-like uses */
@@ -69,6 +73,7 @@ struct request {
     uint64_t phase_us[PHASE_COUNT], finished_us, started_us;
 
     /* the request line */
+    struct str original_method;
     struct str request_line, method_name, target, host; /* host: lower-cased, without port */
     struct str unparsed_uri;                            /* $request_uri */
     enum method method;

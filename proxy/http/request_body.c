@@ -203,7 +203,7 @@ static void say_continue(struct request *r)
 
 unsigned request_body_ignore(struct request *r)
 {
-    if (!r->connection || r->body)
+    if (r->is_dry_run || r->body)
         return 0;
     body_of(r);
     say_continue(r);

@@ -7,6 +7,7 @@
 #include "http/network.h"
 #include "phases/engine.h"
 #include "phases/handlers.h"
+#include "trace/trace.h"
 #include "vars/vars.h"
 
 struct rule {
@@ -31,7 +32,7 @@ int access_phase(struct request *r)
         const struct rule *rule = &list->all.items[i];
         if (!network_contains(&rule->network, r->client))
             continue;
-        r->decided_by = rule->network.directive;
+        trace_step(r, rule->network.directive, address_text(r->arena, &r->client->u.any, false), STR(""), rule->is_deny ? "denied" : "allowed");
         if (!rule->is_deny)
             break;
         log_request(r, LOG_ERR_, 0, "access forbidden by rule");
@@ -93,8 +94,8 @@ int realip_phase(struct request *r)
     *a = r->connection ? r->connection->peer : *r->client;
     id = field_id(loc->header.str);
     if (address_forwarded(r->arena, a, &r->fields, id, loc->header.str, trusted, loc->recursive.num)) {
+        trace_step(r, loc->from.origin, address_text(r->arena, &r->client->u.any, false), address_text(r->arena, &a->u.any, false), "a trusted proxy says who the client is");
         r->client = a;
-        r->decided_by = loc->from.origin;
     }
     return PHASE_NEXT;
 }

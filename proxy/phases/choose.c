@@ -7,6 +7,7 @@
 #include "http/uri.h"
 #include "phases/engine.h"
 #include "phases/handlers.h"
+#include "trace/trace.h"
 
 int choose_server_phase(struct request *r)
 {
@@ -20,12 +21,14 @@ int choose_location_phase(struct request *r)
     enum location_result result = location_choose(r->server->root, r->uri, r, &l, NULL);
     const struct core_loc *loc;
 
+    r->location_uri = r->uri;
     request_enter_location(r, result == LOCATION_NOT_FOUND ? r->server->root : l);
     loc = CORE_LOC(r);
     if (result == LOCATION_ADD_SLASH) {
         struct str to = uri_escape(r->arena, r->location->name, ESCAPE_URI);
         if (r->args.n)
             to = arena_printf(r->arena, "%.*s?%.*s", STR_ARG(to), STR_ARG(r->args));
+        trace_step(r, r->location->directive, r->uri, to, "only the trailing slash of a proxied prefix is missing: 301");
         response_redirect(r, to,
                                             (struct origin){ORIGIN_DEFAULT, NULL, "missing trailing slash"});
         return 301;

@@ -10,6 +10,7 @@
 #include "http/connection.h"
 #include "http/log.h"
 #include "http/uri.h"
+#include "trace/trace.h"
 #include "util/mem.h"
 
 enum { MAX_URI_CHANGES = 10 };
@@ -65,6 +66,7 @@ void request_enter_phase(struct request *r, enum phase phase)
 {
     r->phase = phase;
     r->phase_us[phase] = now_us() - r->started_us + 1;
+    trace_phase(r);
 }
 
 void request_run(struct request *r)
@@ -73,8 +75,7 @@ void request_run(struct request *r)
         const struct phase_row *row = &phase_table[r->phase];
         int answer;
 
-        if (r->phase_us[r->phase] == 0)
-            r->phase_us[r->phase] = now_us() - r->started_us + 1;
+        request_enter_phase(r, r->phase);
         answer = row->handler ? row->handler(r) : PHASE_NEXT;
         if (answer == PHASE_NEXT) {
             r->phase++;
@@ -151,6 +152,7 @@ void request_redirect(struct request *r, struct str uri, struct str args)
 {
     if (!may_change_uri(r))
         return;
+    trace_step(r, NULL, r->uri, uri, "internal redirect");
     r->uri = uri;
     r->args = args;
     r->exten = uri_extension(uri);
@@ -180,6 +182,7 @@ void request_redirect_named(struct request *r, struct str name)
         request_fail(r, 500);
         return;
     }
+    trace_step(r, l->directive, r->uri, name, "internal redirect to a named location");
     r->is_internal = true;
     request_enter_location(r, l);
     r->phase = PHASE_REWRITE;
@@ -212,6 +215,7 @@ static bool send_error_page(struct request *r, const struct error_page *page, un
 {
     struct str uri = text_value(r, page->uri), args = page->args;
 
+    trace_step(r, page->directive, status_words(status), uri, "error_page answers for this status");
     r->error_status = status;
     r->is_error_page = true;
     r->keeps_error_status = page->overwrite != 0;
@@ -272,7 +276,7 @@ void request_fail(struct request *r, unsigned status)
         if (before.items[i].id == FIELD_WWW_AUTHENTICATE || (before.items[i].id == FIELD_LOCATION && status >= 301 && status <= 308))
             *ARRAY_PUSH(&r->response.fields, r->arena) = before.items[i];
     page = r->loc_conf ? find_error_page(r, status) : NULL;
-    if (page && r->is_dry_run == false && send_error_page(r, page, status))
+    if (page && send_error_page(r, page, status))
         return;
     r->response.status = status;
     response_send_special(r, status);

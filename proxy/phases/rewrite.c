@@ -10,6 +10,7 @@
 #include "filters/response.h"
 #include "http/log.h"
 #include "http/request_body.h"
+#include "trace/trace.h"
 #include "http/uri.h"
 #include "phases/engine.h"
 #include "phases/handlers.h"
@@ -272,6 +273,7 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
             to = arena_printf(r->arena, "%.*s%c%.*s", STR_ARG(to), str_chr(text_raw(op->text), '?') >= 0 ? '&' : '?',
                               STR_ARG(r->args));
         response_redirect(r, to, (struct origin){ORIGIN_DIRECTIVE, op->directive, NULL});
+        trace_step(r, op->directive, r->uri, to, "the expression matches: a redirect to the client");
         o->answer = (int)op->flag;
         return;
     }
@@ -291,6 +293,7 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
         o->answer = 500;
         return;
     }
+    trace_step(r, op->directive, r->uri, to, op->flag == REWRITE_BREAK ? "the expression matches; break" : "the expression matches");
     r->uri = to;
     r->exten = uri_extension(to);
     r->is_internal = true;
@@ -308,6 +311,7 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
 
 static void do_return(struct request *r, const struct op *op, struct outcome *o)
 {
+    trace_step(r, op->directive, r->uri, op->text ? text_value(r, op->text) : STR(""), "return ends the search");
     o->answer = (int)op->status;
     if (!op->text && op->status >= 400)
         return;
@@ -320,8 +324,6 @@ static void do_return(struct request *r, const struct op *op, struct outcome *o)
                                             (struct origin){ORIGIN_DIRECTIVE, op->directive, NULL});
         return;
     }
-    if (r->is_dry_run)
-        return;
     struct str body = op->text ? text_value(r, op->text) : STR(""), type = content_type_of(r, &r->response.content_type_origin);
     response_send_text(r, op->status, type, body);
     o->answer = PHASE_DONE;
@@ -334,6 +336,7 @@ static void run_ops(struct request *r, const struct op_list *ops, struct outcome
         switch (op->kind) {
         case OP_SET: {
             struct str value = text_value(r, op->text);
+            trace_step(r, op->directive, STR(""), value, "set");
             if (op->variable->set)
                 op->variable->set(r, value);
             else
@@ -351,6 +354,7 @@ static void run_ops(struct request *r, const struct op_list *ops, struct outcome
         case OP_IF:
             if (!condition_holds(r, op))
                 break;
+            trace_step(r, op->directive, STR(""), STR(""), "the condition holds");
             r->loc_conf = op->block->loc;
             run_ops(r, op->ops, o);
             break;

@@ -15,6 +15,7 @@
 #include "http/uri.h"
 #include "phases/engine.h"
 #include "phases/handlers.h"
+#include "trace/trace.h"
 
 struct index_list {
     ARRAY_OF(struct text *) names;
@@ -222,6 +223,7 @@ int try_files_phase(struct request *r)
                 return PHASE_NEXT;
             r->adds_uri_to_alias = true;
         }
+        trace_step(r, list->directive, r->uri, to, "this file exists");
         r->uri = to;
         r->exten = uri_extension(to);
         return PHASE_NEXT;

@@ -3,10 +3,133 @@
  */
 #include "trace/trace.h"
 
+#include <time.h>
+
+#include "http/connection.h"
 #include "phases/engine.h"
+#include "upstream/upstream.h"
+
+struct trace_conf {
+    struct setting control, ring, mask;
+};
+
+static struct request *oldest, *newest;
+static unsigned long n_kept;
+struct trace_watcher *trace_watcher;
+
+static struct trace_conf *of(const struct conf *c)
+{
+    return c->core[trace_module.index];
+}
+
+void trace_step(struct request *r, const struct directive *d, struct str before, struct str after, const char *why)
+{
+    struct trace_step *s;
+    struct timespec ts;
+
+    if (!r->steps)
+        r->steps = arena_zalloc(r->arena, sizeof *r->steps);
+    s = ARRAY_PUSH(&r->steps->all, r->arena);
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    *s = (struct trace_step){r->phase, (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 - r->started_us, d, before, after, str_of(why)};
+}
+
+void trace_phase(struct request *r)
+{
+    if (trace_watcher)
+        trace_watcher->phase(r);
+}
+
+static void drop_oldest(void)
+{
+    struct request *r = oldest;
+
+    oldest = r->next_finished;
+    if (!oldest)
+        newest = NULL;
+    n_kept--;
+    request_free(r);
+}
+
+void trace_clear(void)
+{
+    while (oldest)
+        drop_oldest();
+}
 
 void trace_finished(struct request *r)
 {
-    r->connection = 0;
-    request_free(r);
+    struct timespec ts;
+    struct address *client = arena_zalloc(r->arena, sizeof *client);
+    unsigned long limit = (unsigned long)of(r->conf)->ring.num;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    r->finished_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 - r->started_us;
+    *client = *r->client;
+    client->text = address_text(r->arena, &client->u.any, true);
+    r->client = client;
+    r->server_address = arena_str(r->arena, connection_local_address(r->connection, true));
+    r->listener = r->connection->listener;
+    r->connection = NULL;
+    if (trace_watcher)
+        trace_watcher->finished(r);
+    r->next_finished = NULL;
+    *(newest ? &newest->next_finished : &oldest) = r;
+    newest = r;
+    n_kept++;
+    while (n_kept > limit)
+        drop_oldest();
 }
+
+struct request *trace_oldest(void)
+{
+    return oldest;
+}
+
+struct request *trace_next(const struct request *r)
+{
+    return r->next_finished;
+}
+
+struct request *trace_find(uint64_t id)
+{
+    for (struct request *r = oldest; r; r = r->next_finished)
+        if (r->id == id)
+            return r;
+    return NULL;
+}
+
+bool trace_is_masked(const struct request *r, struct str name)
+{
+    const struct directive *d = of(r->conf)->mask.ptr;
+
+    for (unsigned i = 1; d && i < d->n_args; i++)
+        if (str_ieq(d->args[i], name))
+            return true;
+    return false;
+}
+
+struct str trace_control_path(struct conf *c, struct str default_path)
+{
+    const struct directive *d = of(c)->control.ptr;
+
+    if (!d)
+        return default_path;
+    if (str_eq(d->args[1], STR("off")))
+        return STR("");
+    return conf_full_path(c->tree, c->tree->prefix, d->args[1]);
+}
+
+#define CORE(field) SCOPE_CORE, offsetof(struct trace_conf, field)
+static const struct directive_row rows[] = {
+    {"glass_control", IN_MAIN, 1, 1, false, CORE(control), conf_parse_directive, NULL, "The control socket's path, or off.", DO_NOT_INHERIT, NULL},
+    {"glass_ring", IN_MAIN, 1, 1, false, CORE(ring), conf_parse_num, "1000", "How many finished requests are kept.", DO_NOT_INHERIT, NULL},
+    {"glass_mask", IN_MAIN, 1, ANY_NUMBER, false, CORE(mask), conf_parse_directive, NULL, "Fields whose values are not shown.", DO_NOT_INHERIT, NULL},
+};
+
+struct module trace_module = {
+    .name = "glassproxy",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof rows[0],
+    .core_bytes = sizeof(struct trace_conf),
+};

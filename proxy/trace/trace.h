@@ -1,12 +1,62 @@
 /*
  * What happened to requests, for those who want to see it.
+ *
+ * A request carries its own trace: what came in is never overwritten, every field knows its origin, and each decision
+ * of a directive leaves a step. Finished requests stay in a ring (glass_ring), with their memory; text is made of them
+ * only when somebody asks. With nobody watching, the cost is that of not freeing them at once.
  */
 #ifndef GLASSPROXY_TRACE_TRACE_H
 #define GLASSPROXY_TRACE_TRACE_H
 
-struct request;
+#include "http/request.h"
+#include "util/buf.h"
+
+/* One decision. */
+struct trace_step {
+    enum phase phase;
+    uint64_t us; /* since the request began */
+    const struct directive *directive;
+    struct str before, after, why;
+};
+
+struct trace_steps {
+    ARRAY_OF(struct trace_step) all;
+};
+
+extern struct module trace_module;
+
+/* Records a decision of D (NULL: nothing configured). */
+void trace_step(struct request *r, const struct directive *d, struct str before, struct str after, const char *why);
+
+/* R entered a phase: told to those who watch. */
+void trace_phase(struct request *r);
 
 /* R is finished; takes it over. */
 void trace_finished(struct request *r);
+
+/* The ring, oldest first; NULL behind the last. */
+struct request *trace_oldest(void);
+struct request *trace_next(const struct request *r);
+struct request *trace_find(uint64_t id);
+void trace_clear(void);
+
+/* Who is told of phases and finished requests; set by the control socket while somebody subscribes. */
+struct trace_watcher {
+    void (*phase)(struct request *r);
+    void (*finished)(struct request *r);
+};
+extern struct trace_watcher *trace_watcher;
+
+/* glass_control: the socket's path; "" for none, and the default if nothing is configured. */
+struct str trace_control_path(struct conf *c, struct str default_path);
+
+/* R as a JSON object: a line of a list, or all there is. */
+void trace_describe_summary(struct buf *b, struct request *r);
+void trace_describe(struct buf *b, struct request *r);
+/* C as JSON: the tree with every directive's place. */
+void trace_describe_conf(struct buf *b, struct conf *c);
+
+/* Whether glass_mask hides NAME's value. */
+bool trace_is_masked(const struct request *r, struct str name);
 
 #endif

@@ -1,0 +1,24 @@
+/*
+ * The subcommands: glassproxy explain, trace, backend.
+ */
+#ifndef GLASSPROXY_COMMANDS_COMMANDS_H
+#define GLASSPROXY_COMMANDS_COMMANDS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+/* Runs the subcommand argv[1]; the exit status. */
+int command_run(int argc, char **argv);
+
+int command_explain(int argc, char **argv);
+int command_trace(int argc, char **argv);
+int command_backend(int argc, char **argv);
+
+/* Prints a described request (trace_describe()) for people. */
+void show_request(FILE *out, const json_t *detail, bool has_colour);
+/* One line of a list. */
+void show_summary(FILE *out, const json_t *summary, bool has_colour);
+
+#endif

@@ -1,0 +1,266 @@
+/*
+ * A described request as text for people: what `glassproxy trace` and `glassproxy explain` print. Control characters from
+ * the traffic never reach the terminal.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "commands/commands.h"
+
+enum colour { PLAIN, BOLD, DIM, RED, GREEN, YELLOW, CYAN };
+
+struct out {
+    FILE *f;
+    bool has_colour;
+};
+
+static void put(struct out *o, enum colour colour, const char *s)
+{
+    static const char *const codes[] = {"", "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m", "\033[36m"};
+
+    if (o->has_colour && colour != PLAIN)
+        fputs(codes[colour], o->f);
+    for (; *s; s++) {
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            fprintf(o->f, "\\x%02x", (unsigned char)*s);
+        else
+            fputc(*s, o->f);
+    }
+    if (o->has_colour && colour != PLAIN)
+        fputs("\033[0m", o->f);
+}
+
+static const char *text(const json_t *o, const char *name)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+
+    return s ? s : "";
+}
+
+static long long number(const json_t *o, const char *name)
+{
+    return json_integer_value(json_object_get(o, name));
+}
+
+static void title(struct out *o, const char *name)
+{
+    put(o, BOLD, name);
+    fputc('\n', o->f);
+}
+
+static void label(struct out *o, const char *name, const char *value)
+{
+    fprintf(o->f, "  %-12s ", name);
+    put(o, PLAIN, value);
+    fputc('\n', o->f);
+}
+
+static enum colour status_colour(long long status)
+{
+    return status >= 500 ? RED : status >= 400 ? YELLOW : GREEN;
+}
+
+void show_summary(FILE *f, const json_t *s, bool has_colour)
+{
+    struct out o = {f, has_colour};
+    time_t at = (time_t)(number(s, "time_ms") / 1000);
+    struct tm tm;
+    char clock[32], status[32];
+
+    localtime_r(&at, &tm);
+    strftime(clock, sizeof clock, "%H:%M:%S", &tm);
+    fprintf(f, "%6lld %s.%03lld ", number(s, "request"), clock, number(s, "time_ms") % 1000);
+    snprintf(status, sizeof status, "%3lld", number(s, "status"));
+    put(&o, status_colour(number(s, "status")), status);
+    fprintf(f, " %7.1fms ", (double)number(s, "duration_us") / 1000);
+    put(&o, BOLD, text(s, "method"));
+    fputc(' ', f);
+    put(&o, PLAIN, text(s, "host"));
+    put(&o, PLAIN, text(s, "uri"));
+    if (*text(s, "location")) {
+        put(&o, DIM, "  location ");
+        put(&o, CYAN, text(s, "location"));
+    }
+    if (*text(s, "upstream")) {
+        put(&o, DIM, "  to ");
+        put(&o, CYAN, text(s, "upstream"));
+    }
+    fputc('\n', f);
+}
+
+static void show_candidates(struct out *o, const json_t *list)
+{
+    size_t i;
+    const json_t *c;
+
+    json_array_foreach(list, i, c)
+    {
+        bool is_chosen = json_is_true(json_object_get(c, "chosen"));
+        fprintf(o->f, "    %s ", is_chosen ? "->" : "  ");
+        put(o, is_chosen ? GREEN : PLAIN, *text(c, "name") ? text(c, "name") : "\"\"");
+        fputs("  ", o->f);
+        put(o, PLAIN, text(c, "why"));
+        fputs("  ", o->f);
+        put(o, DIM, text(c, "place"));
+        fputc('\n', o->f);
+    }
+}
+
+static void show_origin(struct out *o, const json_t *origin)
+{
+    const char *kind = text(origin, "kind");
+
+    put(o, DIM, "  <- ");
+    if (strcmp(kind, "directive") == 0) {
+        put(o, CYAN, text(origin, "directive"));
+        fputc(' ', o->f);
+        put(o, DIM, text(origin, "place"));
+    } else {
+        put(o, DIM, kind);
+    }
+    if (*text(origin, "why")) {
+        put(o, DIM, ": ");
+        put(o, DIM, text(origin, "why"));
+    }
+    if (*text(origin, "inherited_from")) {
+        put(o, DIM, ", inherited from ");
+        put(o, DIM, text(origin, "inherited_from"));
+    }
+    fputc('\n', o->f);
+}
+
+static void show_fields(struct out *o, const json_t *fields, bool has_origin)
+{
+    size_t i;
+    const json_t *f;
+
+    json_array_foreach(fields, i, f)
+    {
+        bool is_removed = json_is_true(json_object_get(f, "removed"));
+        const json_t *origin = json_object_get(f, "origin");
+        enum colour colour = is_removed ? RED : strcmp(text(origin, "kind"), "directive") == 0 ? GREEN : PLAIN;
+        fputs(is_removed ? "    - " : "      ", o->f);
+        put(o, colour, text(f, "name"));
+        put(o, colour, ": ");
+        put(o, colour, text(f, "value"));
+        if (has_origin)
+            show_origin(o, origin);
+        else
+            fputc('\n', o->f);
+    }
+}
+
+static void show_steps(struct out *o, const json_t *steps)
+{
+    size_t i;
+    const json_t *s;
+
+    if (json_array_size(steps) == 0)
+        return;
+    title(o, "Steps");
+    json_array_foreach(steps, i, s)
+    {
+        fprintf(o->f, "    %-15s ", text(s, "phase"));
+        put(o, CYAN, text(s, "directive"));
+        fputc(' ', o->f);
+        put(o, DIM, text(s, "place"));
+        fputs("  ", o->f);
+        put(o, PLAIN, text(s, "why"));
+        if (*text(s, "before") || *text(s, "after")) {
+            put(o, DIM, "  ");
+            put(o, PLAIN, text(s, "before"));
+            put(o, DIM, " => ");
+            put(o, GREEN, text(s, "after"));
+        }
+        fputc('\n', o->f);
+    }
+}
+
+static void show_upstream(struct out *o, const json_t *d)
+{
+    const json_t *u = json_object_get(d, "upstream_request"), *a;
+    size_t i;
+
+    if (!json_is_object(u))
+        return;
+    title(o, "Upstream");
+    label(o, "group", text(u, "group"));
+    json_array_foreach(json_object_get(d, "peers"), i, a)
+    {
+        fprintf(o->f, "      ");
+        put(o, PLAIN, text(a, "address"));
+        fprintf(o->f, "  weight %lld  fails %lld%s%s  ", number(a, "weight"), number(a, "fails"),
+                json_is_true(json_object_get(a, "backup")) ? "  backup" : "", json_is_true(json_object_get(a, "down")) ? "  down" : "");
+        put(o, DIM, text(a, "place"));
+        fputc('\n', o->f);
+    }
+    json_array_foreach(json_object_get(d, "attempts"), i, a)
+    {
+        fprintf(o->f, "    -> ");
+        put(o, GREEN, text(a, "peer"));
+        fprintf(o->f, "  %lld  %lld ms  ", number(a, "status"), number(a, "response_ms"));
+        put(o, PLAIN, text(a, "why"));
+        fputc('\n', o->f);
+    }
+    title(o, "Request to the upstream");
+    fputs("    ", o->f);
+    put(o, BOLD, text(u, "line"));
+    fputc('\n', o->f);
+    show_fields(o, json_object_get(u, "fields"), true);
+    if (number(json_object_get(d, "upstream_response"), "status")) {
+        title(o, "Response of the upstream");
+        fputs("    ", o->f);
+        put(o, BOLD, text(json_object_get(d, "upstream_response"), "line"));
+        fputc('\n', o->f);
+        show_fields(o, json_object_get(json_object_get(d, "upstream_response"), "fields"), false);
+    }
+}
+
+void show_request(FILE *f, const json_t *d, bool has_colour)
+{
+    struct out o = {f, has_colour};
+    const json_t *server = json_object_get(d, "server"), *l = json_object_get(d, "chosen_location"), *path = json_object_get(d, "uri_path"), *n;
+    size_t i;
+
+    title(&o, "Request");
+    fputs("    ", f);
+    put(&o, BOLD, text(d, "request_line"));
+    fprintf(f, "  from ");
+    put(&o, PLAIN, text(d, "client"));
+    fputc('\n', f);
+    show_fields(&o, json_object_get(d, "request_fields"), false);
+    title(&o, "Server");
+    label(&o, "chosen", *text(server, "name") ? text(server, "name") : "(no name)");
+    label(&o, "at", text(server, "place"));
+    show_candidates(&o, json_object_get(d, "server_candidates"));
+    title(&o, "Location");
+    label(&o, "chosen", *text(l, "text") ? text(l, "text") : "(the server itself)");
+    label(&o, "at", text(l, "place"));
+    show_candidates(&o, json_object_get(d, "location_candidates"));
+    title(&o, "URI");
+    label(&o, "received", text(path, "received"));
+    label(&o, "normalised", text(path, "normalised"));
+    label(&o, "as rewritten", text(path, "final"));
+    show_steps(&o, json_object_get(d, "steps"));
+    show_upstream(&o, d);
+    if (json_array_size(json_object_get(d, "not_inherited"))) {
+        title(&o, "Not inherited");
+        json_array_foreach(json_object_get(d, "not_inherited"), i, n)
+        {
+            fputs("      ", f);
+            put(&o, YELLOW, text(n, "directive"));
+            fputc(' ', f);
+            put(&o, DIM, text(n, "place"));
+            fputs("  because ", f);
+            put(&o, PLAIN, text(n, "why"));
+            fputc('\n', f);
+        }
+    }
+    if (*text(json_object_get(d, "response"), "line")) {
+        title(&o, "Response to the client");
+        fputs("    ", f);
+        put(&o, BOLD, text(json_object_get(d, "response"), "line"));
+        fputc('\n', f);
+        show_fields(&o, json_object_get(json_object_get(d, "response"), "fields"), true);
+    }
+}

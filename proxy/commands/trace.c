@@ -1,0 +1,144 @@
+/*
+ * glassproxy trace: a client of the control socket.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "commands/commands.h"
+
+static const char usage[] =
+    "Usage: glassproxy trace [-S socket] [--json] [--full] [--phases] [--list] [--get N] [--config] [--stats]\n"
+    "                        [--host glob] [--path glob] [--method glob] [--status 404|5xx] [--phase name]\n\n"
+    "Follows the requests of a running proxy. The socket is that beside the pid file (logs/glassproxy.sock).\n"
+    "  --list    the finished requests that are kept, and ends\n"
+    "  --get N   all about request N, and ends\n";
+
+static FILE *connect_to(const char *path)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (strlen(path) >= sizeof un.sun_path) {
+        errno = ENAMETOOLONG;
+    } else {
+        strcpy(un.sun_path, path);
+        if (fd >= 0 && connect(fd, (struct sockaddr *)&un, sizeof un) == 0)
+            return fdopen(fd, "r+");
+    }
+    fprintf(stderr, "glassproxy: cannot attach to \"%s\": %s\n", path, strerror(errno));
+    return NULL;
+}
+
+struct view {
+    bool as_json, is_full, has_colour, is_done;
+    int rc;
+};
+
+static void show_line(struct view *v, const char *line)
+{
+    json_t *o = json_loads(line, 0, NULL), *list, *detail;
+    const char *event = json_string_value(json_object_get(o, "event"));
+    size_t i;
+    json_t *one;
+
+    if (json_is_false(json_object_get(o, "ok"))) {
+        fprintf(stderr, "glassproxy: %s\n", json_string_value(json_object_get(o, "error")));
+        v->rc = 1;
+        v->is_done = true;
+    } else if (v->as_json) {
+        fputs(line, stdout);
+        v->is_done |= !event && !json_object_get(o, "subscribed");
+    } else if (event && strcmp(event, "dropped") == 0) {
+        printf("(%lld events were dropped: this terminal is slower than the traffic)\n", (long long)json_integer_value(json_object_get(o, "count")));
+    } else if (event && strcmp(event, "phase") == 0) {
+        printf("%6lld %8lldus  %s\n", (long long)json_integer_value(json_object_get(o, "request")),
+               (long long)json_integer_value(json_object_get(o, "us")), json_string_value(json_object_get(o, "phase")));
+    } else if (event) {
+        show_summary(stdout, o, v->has_colour);
+        if (v->is_full) {
+            show_request(stdout, o, v->has_colour);
+            putchar('\n');
+        }
+    } else if ((list = json_object_get(o, "requests"))) {
+        json_array_foreach(list, i, one)
+            show_summary(stdout, one, v->has_colour);
+        v->is_done = true;
+    } else if ((detail = json_object_get(o, "detail"))) {
+        show_summary(stdout, detail, v->has_colour);
+        show_request(stdout, detail, v->has_colour);
+        v->is_done = true;
+    } else if (json_object_get(o, "accepted") || json_object_get(o, "directives")) {
+        char *text = json_dumps(o, JSON_INDENT(2));
+        puts(text ? text : "");
+        free(text);
+        v->is_done = true;
+    }
+    json_decref(o);
+    fflush(stdout);
+}
+
+int command_trace(int argc, char **argv)
+{
+    enum { HOST = 256, PATH, METHOD, STATUS, PHASE, FULL, PHASES, LIST, GET, CONFIG, STATS };
+    static const struct option longs[] = {
+        {"json", no_argument, NULL, 'j'}, {"host", required_argument, NULL, HOST}, {"path", required_argument, NULL, PATH},
+        {"method", required_argument, NULL, METHOD}, {"status", required_argument, NULL, STATUS}, {"phase", required_argument, NULL, PHASE},
+        {"full", no_argument, NULL, FULL}, {"phases", no_argument, NULL, PHASES}, {"list", no_argument, NULL, LIST},
+        {"get", required_argument, NULL, GET}, {"config", no_argument, NULL, CONFIG}, {"stats", no_argument, NULL, STATS},
+        {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    static const char *const members[] = {"host", "path", "method", "status", "phase"};
+    const char *socket_path = "logs/glassproxy.sock";
+    json_t *command = json_object(), *filter = json_object();
+    struct view v = {.has_colour = isatty(1)};
+    char *line = NULL, *text;
+    size_t room = 0;
+    FILE *control;
+    int option;
+
+    json_object_set_new(command, "cmd", json_string("subscribe"));
+    while ((option = getopt_long(argc, argv, "S:jh", longs, NULL)) != -1)
+        switch (option) {
+        case 'S': socket_path = optarg; break;
+        case 'j': v.as_json = true; break;
+        case HOST: case PATH: case METHOD: case STATUS: case PHASE:
+            json_object_set_new(filter, members[option - HOST], json_string(optarg));
+            break;
+        case FULL:
+            v.is_full = true;
+            json_object_set_new(command, "detail", json_string("full"));
+            break;
+        case PHASES: json_object_set_new(command, "phases", json_true()); break;
+        case LIST: json_object_set_new(command, "cmd", json_string("list")); break;
+        case GET:
+            json_object_set_new(command, "cmd", json_string("get"));
+            json_object_set_new(command, "request", json_integer(atoll(optarg)));
+            break;
+        case CONFIG: json_object_set_new(command, "cmd", json_string("config")); break;
+        case STATS: json_object_set_new(command, "cmd", json_string("stats")); break;
+        default: fputs(usage, option == 'h' ? stdout : stderr); return option == 'h' ? 0 : 1;
+        }
+    if (optind < argc) {
+        fputs(usage, stderr);
+        return 1;
+    }
+    json_object_set_new(command, "filter", filter);
+    control = connect_to(socket_path);
+    if (!control)
+        return 1;
+    text = json_dumps(command, JSON_COMPACT);
+    fprintf(control, "%s\n", text);
+    fflush(control);
+    free(text);
+    json_decref(command);
+    while (!v.is_done && getline(&line, &room, control) > 0)
+        show_line(&v, line);
+    free(line);
+    fclose(control);
+    return v.rc;
+}

@@ -1,0 +1,321 @@
+/*
+ * A request as JSON: see trace.h. docs of the members: ARCHITECTURE.md, "The control protocol".
+ */
+#include <stdio.h>
+
+#include "http/connection.h"
+#include "http/uri.h"
+#include "phases/engine.h"
+#include "trace/json_write.h"
+#include "trace/trace.h"
+#include "upstream/upstream.h"
+
+static void describe_place(struct buf *b, struct arena *a, const char *key, const struct directive *d)
+{
+    if (d)
+        write_str(b, key, directive_place(a, d));
+}
+
+static const struct directive *block_of(const struct request *r)
+{
+    return r->location ? r->location->directive : NULL;
+}
+
+static bool encloses(const struct directive *outer, const struct directive *d)
+{
+    for (; d; d = d->parent)
+        if (d == outer)
+            return true;
+    return false;
+}
+
+static void describe_origin(struct buf *b, struct request *r, const struct origin *o)
+{
+    static const char *const kinds[] = {"client", "upstream", "default", "directive", "hop-by-hop"};
+    const struct directive *here = block_of(r);
+
+    write_open(b, "origin", '{');
+    write_str(b, "kind", str_of(kinds[o->kind]));
+    if (o->directive) {
+        write_str(b, "directive", directive_text(r->arena, o->directive));
+        describe_place(b, r->arena, "place", o->directive);
+        if (here && o->directive->parent && o->directive->parent != here && !encloses(here, o->directive->parent) && o->directive->parent->n_args)
+            write_str(b, "inherited_from", arena_printf(r->arena, "%.*s at %.*s", STR_ARG(directive_text(r->arena, o->directive->parent)),
+                                                       STR_ARG(directive_place(r->arena, o->directive->parent))));
+    }
+    if (o->why)
+        write_str(b, "why", str_of(o->why));
+    write_close(b, '}');
+}
+
+static void describe_fields(struct buf *b, struct request *r, const char *key, const field_array *fields)
+{
+    write_open(b, key, '[');
+    for (size_t i = 0; i < fields->n; i++) {
+        const struct field *f = &fields->items[i];
+        write_open(b, NULL, '{');
+        write_str(b, "name", f->name);
+        write_str(b, "value", trace_is_masked(r, f->name) ? STR("***") : f->value);
+        if (f->is_removed)
+            write_bool(b, "removed", true);
+        describe_origin(b, r, &f->origin);
+        write_close(b, '}');
+    }
+    write_close(b, ']');
+}
+
+static void describe_candidates(struct buf *b, struct arena *a, const char *key, const struct candidates *seen)
+{
+    write_open(b, key, '[');
+    for (size_t i = 0; i < seen->list.n; i++) {
+        const struct candidate *c = &seen->list.items[i];
+        write_open(b, NULL, '{');
+        write_str(b, "name", c->name);
+        describe_place(b, a, "place", c->directive);
+        write_bool(b, "chosen", c->is_chosen);
+        write_str(b, "why", c->why);
+        write_close(b, '}');
+    }
+    write_close(b, ']');
+}
+
+/* Array directives of outer levels that a nearer level of its own hides (nginx's inheritance). */
+static void describe_not_inherited(struct buf *b, struct request *r)
+{
+    static const char *const names[] = {"proxy_set_header", "add_header", "proxy_hide_header", "proxy_pass_header", "error_page", "proxy_redirect"};
+    struct arena *a = r->arena;
+
+    write_open(b, "not_inherited", '[');
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct directive *nearest = NULL;
+        for (const struct directive *level = block_of(r); level; level = level->parent)
+            for (const struct directive *d = level->first_child; d; d = d->next) {
+                if (!str_eq(d->args[0], str_of(names[i])))
+                    continue;
+                if (!nearest)
+                    nearest = d;
+                if (nearest->parent == d->parent)
+                    continue;
+                write_open(b, NULL, '{');
+                write_str(b, "directive", directive_text(a, d));
+                describe_place(b, a, "place", d);
+                write_str(b, "why", arena_printf(a, "the level of %.*s has %s of its own, and then none is inherited",
+                                                STR_ARG(directive_place(a, nearest)), names[i]));
+                write_close(b, '}');
+            }
+    }
+    write_close(b, ']');
+}
+
+static struct str location_text(const struct request *r)
+{
+    static const char *const modifiers[] = {"", "^~ ", "= ", "~ ", "", ""};
+
+    if (!r->location || r->location == r->server->root)
+        return STR("");
+    if (r->location->kind == LOCATION_REGEX && r->location->directive && r->location->directive->n_args == 3)
+        return arena_printf(r->arena, "%.*s %.*s", STR_ARG(r->location->directive->args[1]), STR_ARG(r->location->name));
+    return arena_printf(r->arena, "%s%.*s", modifiers[r->location->kind], STR_ARG(r->location->name));
+}
+
+static void describe_times(struct buf *b, const struct request *r)
+{
+    write_num(b, "time_ms", (long long)(r->start_time * 1000));
+    if (r->finished_us)
+        write_num(b, "duration_us", (long long)r->finished_us);
+}
+
+void trace_describe_summary(struct buf *b, struct request *r)
+{
+    write_num(b, "request", (long long)r->id);
+    describe_times(b, r);
+    write_str(b, "client", r->client ? address_text(r->arena, &r->client->u.any, true) : STR(""));
+    write_str(b, "method", r->original_method);
+    write_str(b, "host", r->host);
+    write_str(b, "uri", r->unparsed_uri.n ? r->unparsed_uri : r->request_line);
+    write_str(b, "location", location_text(r));
+    if (r->location && r->location != r->server->root)
+        describe_place(b, r->arena, "place", r->location->directive);
+    if (r->attempts && r->attempts->all.n)
+        write_str(b, "upstream", r->attempts->all.items[r->attempts->all.n - 1].peer);
+    write_num(b, "status", r->response.status);
+    write_num(b, "bytes", (long long)r->bytes_sent);
+    write_str(b, "phase", str_of(phase_table[r->phase < PHASE_COUNT ? r->phase : PHASE_LOG].name));
+}
+
+static void describe_server(struct buf *b, struct request *r)
+{
+    struct candidates seen = {.arena = r->arena};
+
+    write_open(b, "server", '{');
+    write_str(b, "name", r->server->name);
+    describe_place(b, r->arena, "place", r->server->directive);
+    write_str(b, "address", r->server_address);
+    write_close(b, '}');
+    if (r->listener)
+        server_choose(r->listener, r->host, NULL, &seen);
+    describe_candidates(b, r->arena, "server_candidates", &seen);
+}
+
+static void describe_location(struct buf *b, struct request *r)
+{
+    struct candidates seen = {.arena = r->arena};
+    const struct location *found = NULL;
+
+    write_open(b, "chosen_location", '{');
+    write_str(b, "name", location_text(r));
+    describe_place(b, r->arena, "place", r->location ? r->location->directive : NULL);
+    if (r->location && r->location->directive)
+        write_str(b, "text", directive_text(r->arena, r->location->directive));
+    write_close(b, '}');
+    if (r->location_uri.n)
+        location_choose(r->server->root, r->location_uri, NULL, &found, &seen);
+    describe_candidates(b, r->arena, "location_candidates", &seen);
+}
+
+static void describe_steps(struct buf *b, struct request *r)
+{
+    write_open(b, "steps", '[');
+    for (size_t i = 0; r->steps && i < r->steps->all.n; i++) {
+        const struct trace_step *s = &r->steps->all.items[i];
+        write_open(b, NULL, '{');
+        write_str(b, "phase", str_of(phase_table[s->phase].name));
+        write_num(b, "us", (long long)s->us);
+        if (s->directive) {
+            write_str(b, "directive", directive_text(r->arena, s->directive));
+            describe_place(b, r->arena, "place", s->directive);
+        }
+        write_str(b, "before", s->before);
+        write_str(b, "after", s->after);
+        write_str(b, "why", s->why);
+        write_close(b, '}');
+    }
+    write_close(b, ']');
+}
+
+static void describe_phases(struct buf *b, struct request *r)
+{
+    write_open(b, "phases", '[');
+    for (int i = 0; i < PHASE_COUNT; i++) {
+        if (!r->phase_us[i])
+            continue;
+        write_open(b, NULL, '{');
+        write_str(b, "name", str_of(phase_table[i].name));
+        write_num(b, "us", (long long)r->phase_us[i] - 1);
+        write_str(b, "may_change", str_of(phase_table[i].may_change));
+        write_close(b, '}');
+    }
+    write_close(b, ']');
+}
+
+static void describe_upstream(struct buf *b, struct request *r)
+{
+    struct upstream *u = r->upstream;
+    struct str line;
+    long end;
+
+    if (!u) {
+        write_null(b, "upstream_request");
+        return;
+    }
+    end = str_chr(u->request_head, '\r');
+    line = (struct str){u->request_head.p, end < 0 ? u->request_head.n : (size_t)end};
+    write_open(b, "upstream_request", '{');
+    write_str(b, "line", line);
+    write_str(b, "scheme", u->scheme);
+    write_str(b, "host", u->host_field);
+    write_str(b, "group", u->group ? u->group->name : STR(""));
+    describe_place(b, r->arena, "group_place", u->group ? u->group->directive : NULL);
+    describe_fields(b, r, "fields", &u->request_fields);
+    write_close(b, '}');
+    write_open(b, "peers", '[');
+    for (size_t i = 0; u->group && i < u->group->peers.n; i++) {
+        const struct peer *p = &u->group->peers.items[i];
+        write_open(b, NULL, '{');
+        write_str(b, "address", p->address.text);
+        write_num(b, "weight", p->weight);
+        write_num(b, "effective_weight", p->effective_weight);
+        write_num(b, "current_weight", p->current_weight);
+        write_num(b, "fails", p->fails);
+        write_num(b, "active", p->conns);
+        write_bool(b, "backup", p->is_backup);
+        write_bool(b, "down", p->is_down);
+        describe_place(b, r->arena, "place", p->directive);
+        write_close(b, '}');
+    }
+    write_close(b, ']');
+    write_open(b, "attempts", '[');
+    for (size_t i = 0; r->attempts && i < r->attempts->all.n; i++) {
+        const struct attempt *at = &r->attempts->all.items[i];
+        if (at->peer.n == 0)
+            continue;
+        write_open(b, NULL, '{');
+        write_str(b, "peer", at->peer);
+        describe_place(b, r->arena, "place", at->directive);
+        write_str(b, "why", at->why);
+        write_num(b, "status", at->status);
+        write_num(b, "connect_ms", at->connect_ms);
+        write_num(b, "header_ms", at->header_ms);
+        write_num(b, "response_ms", at->response_ms);
+        write_bool(b, "reused", at->is_reused);
+        write_close(b, '}');
+    }
+    write_close(b, ']');
+    write_open(b, "upstream_response", '{');
+    write_num(b, "status", u->status.code);
+    write_str(b, "line", u->status.status);
+    describe_fields(b, r, "fields", &u->fields);
+    write_close(b, '}');
+}
+
+void trace_describe(struct buf *b, struct request *r)
+{
+    long end = str_chr(r->response.head, '\r');
+
+    trace_describe_summary(b, r);
+    write_str(b, "request_line", r->request_line);
+    describe_server(b, r);
+    describe_location(b, r);
+    write_open(b, "uri_path", '{');
+    write_str(b, "received", r->unparsed_uri);
+    write_str(b, "normalised", r->original_uri);
+    write_str(b, "final", r->uri);
+    write_str(b, "args", r->args);
+    write_close(b, '}');
+    describe_fields(b, r, "request_fields", &r->fields);
+    describe_upstream(b, r);
+    describe_not_inherited(b, r);
+    write_open(b, "response", '{');
+    write_str(b, "line", (struct str){r->response.head.p, end < 0 ? r->response.head.n : (size_t)end});
+    describe_fields(b, r, "fields", &r->response.fields);
+    write_str(b, "head", r->response.head);
+    write_close(b, '}');
+    describe_steps(b, r);
+    describe_phases(b, r);
+}
+
+static void describe_block(struct buf *b, struct arena *a, const struct directive *block)
+{
+    for (const struct directive *d = block->first_child; d; d = d->next) {
+        write_open(b, NULL, '{');
+        write_str(b, "text", directive_text(a, d));
+        describe_place(b, a, "place", d);
+        if (d->is_block) {
+            write_open(b, "block", '[');
+            describe_block(b, a, d);
+            write_close(b, ']');
+        }
+        write_close(b, '}');
+    }
+}
+
+void trace_describe_conf(struct buf *b, struct conf *c)
+{
+    struct arena *a = arena_new(4096);
+
+    write_str(b, "file", c->tree->conf_file);
+    write_open(b, "directives", '[');
+    describe_block(b, a, &c->tree->root);
+    write_close(b, ']');
+    arena_free(a);
+}
