@@ -3,7 +3,7 @@ CC ?= gcc
 BUILD ?= build
 CFLAGS ?= -O2 -g
 WARNINGS = -Wall -Wextra -Werror
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Iproxy $(WARNINGS) $(CFLAGS)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DNCURSES_WIDECHAR=1 -Iproxy $(WARNINGS) $(CFLAGS)
 LIBS = -lpcre2-8 -ljansson -lresolv -lz -lcrypto
 PACKAGES = gcc make libc6-dev libpcre2-dev libssl-dev zlib1g-dev libncurses-dev libcmocka-dev libjansson-dev
 TEST_PACKAGES = nginx-light curl tmux python3 procps
@@ -14,7 +14,12 @@ OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS = $(shell find tests/unit -name '*_test.c')
 UNIT_PROGRAMS = $(UNITS:tests/unit/%.c=$(BUILD)/tests/%)
 
-all: $(BUILD)/glassproxy $(UNIT_PROGRAMS)
+TUI_SOURCES = $(wildcard tui/*.c)
+
+all: $(BUILD)/glassproxy $(BUILD)/glasstui $(UNIT_PROGRAMS)
+
+$(BUILD)/glasstui: $(TUI_SOURCES:%.c=$(BUILD)/%.o)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ -ljansson -lncursesw -ltinfo
 
 $(BUILD)/glassproxy: $(BUILD)/proxy/main.o $(BUILD)/libproxy.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
