@@ -48,11 +48,15 @@ test: deps ## Installs what is missing, builds, and runs all tests
 check: all ## The tests, with what is installed
 	@set -e; for t in $(UNIT_PROGRAMS); do $$t; done
 
+lab: deps ## Two backends, the proxy and the interface, live
+	@$(MAKE) --no-print-directory $(BUILD)/glassproxy $(BUILD)/glasstui
+	@BUILD=$(BUILD) lessons/lab.sh
+
 asan: ## Builds with AddressSanitizer and UBSan, and runs all tests
 	@$(MAKE) --no-print-directory BUILD=build/asan WARNINGS='-Wall -Wextra' CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' check
 
 clean: ## Removes what was built
 	rm -rf $(BUILD)
 
-.PHONY: all help deps test check asan clean
+.PHONY: all help deps test check lab asan clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
