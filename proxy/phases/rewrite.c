@@ -254,21 +254,57 @@ static bool condition_holds(struct request *r, const struct op *op)
     }
 }
 
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 struct outcome {
     int answer;       /* 0, or a status */
     bool is_uri_changed, is_broken;
 };
 
+/* What nginx undoes of the escaping in a redirect's target: up to the "?", and only printable characters. */
+static struct str unescape_redirect(struct arena *a, struct str s)
+{
+    char *out = arena_alloc(a, s.n + 1);
+    size_t n = 0, i = 0;
+
+    while (i < s.n && s.p[i] != '?') {
+        int high = s.p[i] == '%' && i + 2 < s.n ? hex_value(s.p[i + 1]) : -1, low = high >= 0 ? hex_value(s.p[i + 2]) : -1;
+        char c = (char)(high * 16 + low);
+        if (low < 0) {
+            out[n++] = s.p[i++];
+        } else if (c == '?') {
+            out[n++] = c;
+            i += 3;
+            break;
+        } else if (c > '%' && c < 0x7f) {
+            out[n++] = c;
+            i += 3;
+        } else {
+            memcpy(out + n, s.p + i, 3);
+            n += 3;
+            i += 3;
+        }
+    }
+    memcpy(out + n, s.p + i, s.n - i);
+    return (struct str){out, n + s.n - i};
+}
+
 static void do_rewrite(struct request *r, const struct op *op, struct outcome *o)
 {
     struct str to, args = STR("");
-    bool has_args;
-    long at;
+    long args_at;
 
     if (!conf_regex_match(r, op->regex, r->uri))
         return;
-    to = text_value_escaped(r, op->text, op->is_redirect ? ESCAPE_CAPTURES_ARGS : ESCAPE_CAPTURES_URI);
+    to = text_value_escaped(r, op->text, op->is_redirect ? ESCAPE_CAPTURES_ARGS : ESCAPE_CAPTURES_URI, &args_at);
     if (op->is_redirect) {
+        to = unescape_redirect(r->arena, to);
         if (r->args.n && !op->drops_args)
             to = arena_printf(r->arena, "%.*s%c%.*s", STR_ARG(to), str_chr(text_raw(op->text), '?') >= 0 ? '&' : '?',
                               STR_ARG(r->args));
@@ -277,11 +313,9 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
         o->answer = (int)op->flag;
         return;
     }
-    at = str_chr(to, '?');
-    has_args = str_chr(text_raw(op->text), '?') >= 0;
-    if (has_args && at >= 0) {
-        args = str_skip(to, (size_t)at + 1);
-        to.n = (size_t)at;
+    if (args_at >= 0) { /* behind the "?" of the replacement as written, not one that a capture brings */
+        args = str_skip(to, (size_t)args_at + 1);
+        to.n = (size_t)args_at;
         if (r->args.n && !op->drops_args)
             args = args.n ? arena_printf(r->arena, "%.*s&%.*s", STR_ARG(args), STR_ARG(r->args)) : r->args;
         r->args = args;

@@ -317,20 +317,29 @@ static struct str capture(const struct request *r, int n)
     return n < (int)r->captures.n ? r->captures.group[n] : STR("");
 }
 
-struct str text_value_escaped(struct request *r, const struct text *t, enum text_escape how)
+struct str text_value_escaped(struct request *r, const struct text *t, enum text_escape how, long *args_at)
 {
     struct str few[16], *pieces = few, out;
     size_t n = 0;
     char *p;
 
-    if (t->parts.n == 1 && t->parts.items[0].kind == PART_LITERAL)
+    if (args_at)
+        *args_at = -1;
+    if (t->parts.n == 1 && t->parts.items[0].kind == PART_LITERAL) {
+        if (args_at)
+            *args_at = str_chr(t->parts.items[0].literal, '?');
         return t->parts.items[0].literal;
+    }
     if (t->parts.n > 16)
         pieces = arena_alloc(r->arena, t->parts.n * sizeof *pieces);
     for (size_t i = 0; i < t->parts.n; i++) {
         const struct part *part = &t->parts.items[i];
         switch (part->kind) {
-        case PART_LITERAL: pieces[i] = part->literal; break;
+        case PART_LITERAL:
+            pieces[i] = part->literal;
+            if (args_at && *args_at < 0 && str_chr(part->literal, '?') >= 0)
+                *args_at = (long)n + str_chr(part->literal, '?');
+            break;
         case PART_VARIABLE: pieces[i] = variable_value(r, part->index)->s; break;
         case PART_CAPTURE:
             pieces[i] = capture(r, part->index);
@@ -358,7 +367,7 @@ struct str text_value_escaped(struct request *r, const struct text *t, enum text
 
 struct str text_value(struct request *r, const struct text *t)
 {
-    return text_value_escaped(r, t, ESCAPE_NOTHING);
+    return text_value_escaped(r, t, ESCAPE_NOTHING, NULL);
 }
 
 /* --- regular expressions with named groups --- */

@@ -81,7 +81,8 @@ bool text_uses_captures(const struct text *t);
 struct str text_value(struct request *r, const struct text *t);
 /* As text_value, but nginx's redirect and rewrite escaping is applied to what captures and arguments yield. */
 enum text_escape { ESCAPE_NOTHING, ESCAPE_CAPTURES_URI, ESCAPE_CAPTURES_ARGS };
-struct str text_value_escaped(struct request *r, const struct text *t, enum text_escape how);
+/* ARGS_AT (may be NULL): where the "?" of the text as written ended up; -1 if it has none. */
+struct str text_value_escaped(struct request *r, const struct text *t, enum text_escape how, long *args_at);
 
 /* A regular expression whose named groups become variables. */
 struct conf_regex {

@@ -8,10 +8,11 @@ A case file has sections that begin with "=== ". "=== conf" is the inside of htt
 sent (lines get CRLF; \\x00, \\r, \\n and \\t are read as in C); "=== answer" after a request is what the upstream says to it.
 @LISTEN@, @LISTEN2@ and @UPSTREAM@ are addresses with ports, @DIR@ a directory with files. tables.py adds more.
 """
-import os, pathlib, re, shutil, socket, subprocess, sys, tempfile, threading, time
+import concurrent.futures, os, pathlib, queue, re, shutil, socket, subprocess, sys, tempfile, threading, time
 
 import tables
 
+WORKERS = 4
 HERE = pathlib.Path(__file__).parent
 DEFAULT_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
 
@@ -72,24 +73,32 @@ class Upstream(threading.Thread):
 
     def serve(self, peer):
         data = b""
-        peer.settimeout(3)
+        peer.settimeout(1)
         try:
-            while b"\r\n\r\n" not in data:
+            while not self.is_complete(data):
                 more = peer.recv(65536)
                 if not more:
                     break
                 data += more
-            head, _, body = data.partition(b"\r\n\r\n")
-            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-            while length and len(body) < int(length[1]):
-                body += peer.recv(65536)
-            while re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head) and not body.endswith(b"0\r\n\r\n"):
-                body += peer.recv(65536)
-            self.received.append(head + b"\r\n\r\n" + body)
+        except OSError:
+            pass
+        try:
+            self.received.append(data)
             peer.sendall(self.answer)
+            peer.shutdown(socket.SHUT_WR)
+            while peer.recv(65536):
+                pass
         except OSError:
             pass
         peer.close()
+
+    @staticmethod
+    def is_complete(data):
+        head, end, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        if re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head):
+            return body.endswith(b"0\r\n\r\n")
+        return end and len(body) >= (int(length[1]) if length else 0)
 
 
 def free_port():
@@ -122,7 +131,7 @@ class Proxy:
     def ask(self, request):
         got = b""
         with socket.create_connection(("127.0.0.1", self.ports[0]), 3) as s:
-            s.settimeout(3)
+            s.settimeout(1.5)
             try:
                 s.sendall(request.replace(b"@PORT@", b"%d" % self.ports[0]))
                 while True:
@@ -169,26 +178,40 @@ def main():
     groups = [g for p in paths for g in read_cases(p)]
     if len(sys.argv) <= 3:
         groups += [(conf, [Case(n, r) for n, r in requests]) for conf, requests in tables.groups()]
-    upstream, n, bad = Upstream(), 0, 0
+    n, bad = 0, 0
     directory = tempfile.mkdtemp(prefix="files-")
     os.chmod(directory, 0o755)
     os.makedirs(directory + "/dir/sub dir")
     for name, text in (("a.txt", "0123456789" * 10), ("index.html", "<p>index\n"), ("dir/index.html", "dir\n"), ("dir/b%c.html", "b\n")):
         pathlib.Path(directory, name).write_text(text)
         os.utime(pathlib.Path(directory, name), (1700000000, 1700000000))
-    for conf, cases in groups:
+    upstreams = queue.SimpleQueue()
+    for _ in range(WORKERS):
+        upstreams.put(Upstream())
+
+    def compare(group):
+        conf, cases = group
+        upstream, report = upstreams.get(), []
         nginx, proxy = Proxy(theirs, conf, upstream, directory), Proxy(ours, conf, upstream, directory)
         for case in cases:
-            n += 1
             want, got = run(nginx, upstream, case), run(proxy, upstream, case)
-            if want != got:
-                bad += 1
-                print("not the same: %s\n  request  %r" % (case.name, case.request[:300]))
-                for what, w, g in (("client", want[0], got[0]), ("upstream", want[1], got[1])):
-                    if w != g:
-                        print("  %s\n    nginx      %r\n    glassproxy %r" % (what, w[:1500] if what == "client" else w, g[:1500] if what == "client" else g))
+            if want == got:
+                continue
+            report.append("not the same: %s\n  request  %r" % (case.name, case.request[:300]))
+            for what, w, g in (("client", want[0], got[0]), ("upstream", want[1], got[1])):
+                if w != g:
+                    report[-1] += "\n  %s\n    nginx      %r\n    glassproxy %r" % (what, w, g)
         nginx.stop()
         proxy.stop()
+        upstreams.put(upstream)
+        return len(cases), report
+
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        for count, report in pool.map(compare, groups):
+            n += count
+            bad += len(report)
+            for line in report:
+                print(line)
     shutil.rmtree(directory)
     print("differential: %d cases, %d differ" % (n, bad))
     return bad > 0
