@@ -47,6 +47,8 @@ test: deps ## Installs what is missing, builds, and runs all tests
 
 check: all ## The tests, with what is installed
 	@set -e; for t in $(UNIT_PROGRAMS); do $$t; done
+	python3 tests/e2e/run.py $(BUILD)
+	python3 tests/differential/run.py $(BUILD)/glassproxy
 
 lab: deps ## Two backends, the proxy and the interface, live
 	@$(MAKE) --no-print-directory $(BUILD)/glassproxy $(BUILD)/glasstui
