@@ -57,8 +57,29 @@ lab: deps ## Two backends, the proxy and the interface, live
 asan: ## Builds with AddressSanitizer and UBSan, and runs all tests
 	@$(MAKE) --no-print-directory BUILD=build/asan WARNINGS='-Wall -Wextra' CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' check
 
+FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
+FUZZ_SECONDS ?= 60
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES)
+	@mkdir -p $(@D)
+	clang -std=c11 -D_GNU_SOURCE -Iproxy -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< $(SOURCES) $(LIBS)
+
+fuzz: ## Fuzzes the parsers, FUZZ_SECONDS each
+	@sh tests/install-packages.sh $(PACKAGES) clang libclang-rt-14-dev
+	@$(MAKE) --no-print-directory $(FUZZERS)
+	@set -e; for f in $(FUZZERS); do mkdir -p $$f.corpus; $$f -max_total_time=$(FUZZ_SECONDS) -timeout=5 -print_final_stats=1 -artifact_prefix=$$f. $$f.corpus; done
+
+bench: deps ## Speed against nginx in one run
+	@sh tests/install-packages.sh wrk
+	@$(MAKE) --no-print-directory $(BUILD)/glassproxy
+	@python3 tests/bench.py $(BUILD)
+
+valgrind: all ## The unit tests under valgrind
+	@sh tests/install-packages.sh valgrind
+	@set -e; for t in $(UNIT_PROGRAMS); do valgrind -q --error-exitcode=1 --leak-check=full $$t; done
+
 clean: ## Removes what was built
 	rm -rf $(BUILD)
 
-.PHONY: all help deps test check lab asan clean
+.PHONY: all help deps test check lab asan fuzz bench valgrind clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -215,13 +215,11 @@ void request_body_read(struct request *r, void (*done)(struct request *r, unsign
     struct request_body *b = body_of(r);
 
     b->done = done;
+    say_continue(r);
     if (b->is_complete) {
-        if (CORE_LOC(r)->client_body_in_file_only.num && b->received_bytes == 0 && r->content_length == 0)
-            b->file_bytes = 0;
         done(r, 0);
         return;
     }
-    say_continue(r);
     read_on(r);
 }
 
@@ -231,11 +229,11 @@ void request_body_stream(struct request *r, void (*done)(struct request *r, unsi
 
     b->done = done;
     b->is_streaming = true;
+    say_continue(r);
     if (b->is_complete) {
         done(r, 0);
         return;
     }
-    say_continue(r);
     read_on(r);
 }
 

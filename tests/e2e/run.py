@@ -112,7 +112,7 @@ class Lab(unittest.TestCase):
         self.assertEqual(fields["Connection"]["origin"]["kind"], "default")
         self.assertEqual(fields["Authorization"]["value"], "***")
         self.assertNotIn("secret", json.dumps(d["request_fields"]))
-        self.assertEqual(d["not_inherited"][0]["place"], self.conf + ":11")
+        self.assertEqual(d["not_inherited"][0]["place"], self.conf + ":10")
         self.assertEqual([l["name"] for l in d["location_candidates"] if l["chosen"]], ["/api/"])
         self.assertEqual(d["uri_path"]["normalised"], "/api/a b")
         names = [p["name"] for p in d["phases"]]
@@ -312,7 +312,7 @@ class Lab(unittest.TestCase):
                 self.assertIn("to the client", self.screen("4"))
                 self.assertIn("build upstream request", self.screen("5", "Enter", "NPage", "Escape"))
                 self.assertIn("Help", self.screen("?"))
-                filtered = self.screen("x", "/", "down", "Enter")
+                filtered = self.screen("x", "/", "d", "o", "w", "n", "Enter")
                 self.assertIn("filter: down", filtered)
                 self.assertNotIn("/api/a%20b", filtered)
                 self.assertIn("PAUSED", self.screen("Space"))
