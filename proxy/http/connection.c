@@ -20,7 +20,7 @@
 #include "upstream/upstream.h"
 #include "util/mem.h"
 
-enum { ACCEPTS_A_TURN = 64, READ_BYTES = 16384 };
+enum { ACCEPTS_A_TURN = 64, READ_BYTES = 16384, COLD_AFTER_MS = 500 };
 
 struct acceptor {
     struct io io;
@@ -271,7 +271,7 @@ void connection_watch(struct connection *c)
     if (c->is_closing || c->io.fd < 0)
         return;
     switch (c->state) {
-    case CONNECTION_IDLE: events = c->requests ? IO_READ | IO_COLD : IO_READ; break;
+    case CONNECTION_IDLE: events = c->is_cold ? IO_READ | IO_COLD : IO_READ; break;
     case CONNECTION_READING_HEADER:
     case CONNECTION_READING_BODY:
     case CONNECTION_LINGERING: events = IO_READ; break;
@@ -386,7 +386,9 @@ static void request_is_sent(struct connection *c)
     request_finish_log(r);
     c->request = NULL;
     c->state = CONNECTION_IDLE;
-    timer_start(w->loop, &c->timer, (uint64_t)keepalive[0]);
+    c->is_cold = false;
+    c->idle_until_ms = loop_now_ms(w->loop) + (uint64_t)keepalive[0];
+    timer_start(w->loop, &c->timer, keepalive[0] < COLD_AFTER_MS ? (uint64_t)keepalive[0] : COLD_AFTER_MS);
     connection_watch(c);
     c->is_pipelining = buf_len(&c->unread) > 0;
     if (c->is_pipelining)
@@ -474,6 +476,15 @@ static void connection_timeout(struct timer *t)
         request_fail(c->request, 408);
         return;
     case CONNECTION_READING_BODY: request_body_timed_out(c->request); return;
+    case CONNECTION_IDLE:
+        if (c->idle_until_ms > loop_now_ms(c->worker->loop)) {
+            c->is_cold = true;
+            timer_start(c->worker->loop, &c->timer, c->idle_until_ms - loop_now_ms(c->worker->loop));
+            connection_watch(c);
+            return;
+        }
+        connection_close(c);
+        return;
     default: connection_close(c);
     }
 }

@@ -47,6 +47,8 @@ struct connection {
     struct buf unread; /* received, not yet consumed */
     struct output out;
     struct request *request;
+    uint64_t idle_until_ms;
+    bool is_cold; /* idle for so long that a few milliseconds do not matter */
     bool is_closing, is_write_blocked, is_pipelining, peer_closed, is_in_event;
     /* the header buffers' bookkeeping (large_client_header_buffers) */
     size_t header_room, header_line_start;
