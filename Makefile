@@ -49,6 +49,7 @@ check: all ## The tests, with what is installed
 	@set -e; for t in $(UNIT_PROGRAMS); do $$t; done
 	python3 tests/e2e/run.py $(BUILD)
 	python3 tests/differential/run.py $(BUILD)/glassproxy
+	python3 tests/differential/random_requests.py $(BUILD)/glassproxy 600
 
 lab: deps ## Two backends, the proxy and the interface, live
 	@$(MAKE) --no-print-directory $(BUILD)/glassproxy $(BUILD)/glasstui

@@ -201,7 +201,7 @@ void response_send_header(struct request *r)
         out->status = r->error_status;
         out->status_line = STR("");
     }
-    if (r->method == METHOD_HEAD)
+    if (r->method == METHOD_HEAD && r->version != 9)
         out->is_header_only = true;
     filters_run_header(r);
     if (out->replaced_by) {

@@ -274,6 +274,7 @@ void connection_watch(struct connection *c)
     case CONNECTION_IDLE: events = c->is_cold ? IO_READ | IO_COLD : IO_READ; break;
     case CONNECTION_READING_HEADER:
     case CONNECTION_READING_BODY:
+    case CONNECTION_DISCARDING:
     case CONNECTION_LINGERING: events = IO_READ; break;
     case CONNECTION_TUNNEL: events = upstream_takes_client_bytes(c->request) ? IO_READ : 0; break;
     case CONNECTION_PROCESSING: events = buf_len(&c->unread) || c->peer_closed ? 0 : IO_READ; break;
@@ -359,6 +360,14 @@ static void next_request(void *data)
     connection_event(&c->io, IO_READ);
 }
 
+/* nginx waits for the rest of a body that nobody wants. */
+static bool awaits_body(struct request *r)
+{
+    if (r->body && r->body->is_bad)
+        return false;
+    return !r->connection->peer_closed && !r->connection->worker->is_quitting && request_body_discard(r) == REQUEST_BODY_AGAIN;
+}
+
 static void request_is_sent(struct connection *c)
 {
     struct request *r = c->request;
@@ -371,6 +380,14 @@ static void request_is_sent(struct connection *c)
     c->state = CONNECTION_PROCESSING;
     if (r->is_truncated) { /* the client must notice: no lingering */
         connection_close(c);
+        return;
+    }
+    if (!request_body_is_read(r) && awaits_body(r)) {
+        c->state = CONNECTION_DISCARDING;
+        if (!c->lingering_until_ms)
+            c->lingering_until_ms = loop_now_ms(w->loop) + (uint64_t)loc->lingering_time.num;
+        timer_start(w->loop, &c->timer, (uint64_t)loc->lingering_timeout.num);
+        connection_watch(c);
         return;
     }
     if (!r->keeps_alive || w->is_quitting || c->conf != w->conf) {
@@ -387,6 +404,7 @@ static void request_is_sent(struct connection *c)
     c->request = NULL;
     c->state = CONNECTION_IDLE;
     c->is_cold = false;
+    c->lingering_until_ms = 0;
     c->idle_until_ms = loop_now_ms(w->loop) + (uint64_t)keepalive[0];
     timer_start(w->loop, &c->timer, keepalive[0] < COLD_AFTER_MS ? (uint64_t)keepalive[0] : COLD_AFTER_MS);
     connection_watch(c);
@@ -530,6 +548,13 @@ static void handle_read(struct connection *c)
                 buf_add(&c->unread, buf, (size_t)n);
             connection_watch(c);
         }
+        return;
+    case CONNECTION_DISCARDING:
+        n = recv(c->io.fd, buf, 1, MSG_PEEK);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || loop_now_ms(c->worker->loop) >= c->lingering_until_ms)
+            connection_close(c);
+        else
+            request_is_sent(c);
         return;
     case CONNECTION_LINGERING:
         n = recv(c->io.fd, buf, sizeof buf, 0);

@@ -28,6 +28,7 @@ enum connection_state {
     CONNECTION_READING_BODY,
     CONNECTION_PROCESSING,
     CONNECTION_TUNNEL,    /* after 101: bytes both ways */
+    CONNECTION_DISCARDING, /* answered; the rest of the body is awaited */
     CONNECTION_LINGERING, /* answered; reading what the client still sends */
 };
 

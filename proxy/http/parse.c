@@ -190,7 +190,7 @@ enum parse_result parse_request_line(struct str in, struct request_line *out)
         return r;
     out->consumed = (size_t)(c.p - in.p);
     if (out->version == 9 && !str_eq(out->method, STR("GET")))
-        return PARSE_INVALID_REQUEST;
+        return PARSE_INVALID_09_METHOD;
     return PARSE_DONE;
 }
 

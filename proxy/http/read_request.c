@@ -33,7 +33,7 @@ void read_request_start(struct connection *c)
     r->srv_conf = s->level.srv;
     r->loc_conf = s->level.loc;
     r->location = s->root;
-    r->phase_us[PHASE_ACCEPT] = 1;
+    r->phase_us[PHASE_ACCEPT] = r->phase_us[PHASE_READ_REQUEST] = 1;
     r->phase = PHASE_READ_REQUEST;
     r->is_pipelined = c->requests && c->is_pipelining;
     c->is_pipelining = false;
@@ -138,7 +138,11 @@ static bool read_line(struct connection *c, struct request *r)
         if (end > 0 && in.p[end - 1] == '\r')
             end--;
         r->request_line = arena_str(r->arena, (struct str){in.p, end >= 0 ? (size_t)end : in.n});
-        r->version = 1000;
+        r->version = result == PARSE_INVALID_09_METHOD ? 9 : 1000;
+        if (result != PARSE_INVALID_METHOD && line.method.n) {
+            r->method_name = r->original_method = arena_str(r->arena, line.method);
+            r->method = method_of(r->method_name);
+        }
         refuse(r, result == PARSE_INVALID_VERSION ? 505 : 400,
                result == PARSE_INVALID_METHOD    ? "client sent invalid method while reading client request line"
                : result == PARSE_INVALID_VERSION ? "client sent invalid version while reading client request line"
@@ -218,7 +222,6 @@ static bool check_header(struct request *r)
     const struct str *length = request_field(r, FIELD_CONTENT_LENGTH);
     const struct str *coding = request_field(r, FIELD_TRANSFER_ENCODING);
     const struct str *expect = request_field(r, FIELD_EXPECT);
-    const struct str *connection = request_field(r, FIELD_CONNECTION);
 
     if (!request_field(r, FIELD_HOST) && r->version > 1000) {
         refuse(r, 400, "client sent HTTP/1.1 request without \"Host\" header");
@@ -239,18 +242,21 @@ static bool check_header(struct request *r)
             refuse(r, 501, "client sent unknown \"Transfer-Encoding\"");
             return false;
         }
+        r->is_chunked = true;
         if (length) { /* RFC 9112 6.3: both lengths present: reject, do not guess. */
             refuse(r, 400, "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time");
             return false;
         }
-        r->is_chunked = true;
     }
     r->expects_continue = expect && r->version >= 1001 && str_ieq(*expect, STR("100-continue"));
     r->keeps_alive = r->version >= 1001;
-    if (connection) {
-        if (str_ifind(*connection, STR("close")) >= 0)
+    for (size_t i = 0; i < r->fields.n; i++) { /* the last one that says something decides */
+        const struct field *f = &r->fields.items[i];
+        if (f->id != FIELD_CONNECTION)
+            continue;
+        if (str_ifind(f->value, STR("close")) >= 0)
             r->keeps_alive = false;
-        else if (str_ifind(*connection, STR("keep-alive")) >= 0)
+        else if (str_ifind(f->value, STR("keep-alive")) >= 0)
             r->keeps_alive = true;
     }
     if (r->method == METHOD_CONNECT || r->method == METHOD_TRACE) {

@@ -97,6 +97,7 @@ static unsigned take(struct request *r, struct request_body *b, struct str in)
         }
         if (result == CHUNKED_INVALID) {
             log_request(r, LOG_ERR_, 0, "client sent invalid chunked body");
+            b->is_bad = true;
             return 400;
         }
         b->is_complete = result == CHUNKED_DONE;

@@ -14,7 +14,7 @@ struct request_body {
     struct str path;
     long long file_bytes, received_bytes, rest_bytes;
     struct chunked chunked;
-    bool is_complete, is_streaming, is_discarding;
+    bool is_complete, is_streaming, is_discarding, is_bad;
     void (*done)(struct request *r, unsigned status); /* 0: all is read, or (streaming) more is there */
 };
 

@@ -345,7 +345,7 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
 
 static void do_return(struct request *r, const struct op *op, struct outcome *o)
 {
-    trace_step(r, op->directive, r->uri, op->text ? text_value(r, op->text) : STR(""), "return ends the search");
+    trace_step(r, op->directive, r->uri, op->text ? text_raw(op->text) : STR(""), "return ends the search");
     o->answer = (int)op->status;
     if (!op->text && op->status >= 400)
         return;

@@ -103,9 +103,6 @@ static int send_file(struct request *r)
         return 405;
     if (r->is_dry_run)
         return PHASE_DONE;
-    status = request_body_ignore(r);
-    if (status)
-        return (int)status;
     fd = open(path.p, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return missing(r, path, errno);
@@ -123,6 +120,9 @@ static int send_file(struct request *r)
         return 404;
     if (r->method == METHOD_POST)
         return 405;
+    status = request_body_ignore(r);
+    if (status)
+        return (int)status;
     r->response.status = 200;
     r->response.content_length = st.st_size;
     r->response.last_modified = st.st_mtime;
@@ -140,14 +140,10 @@ static int send_file(struct request *r)
 static int send_index(struct request *r)
 {
     const struct index_list *list = loc_of(r)->index.ptr;
-    unsigned status;
     struct stat st;
 
     if (r->method != METHOD_GET && r->method != METHOD_HEAD && r->method != METHOD_POST)
         return 405;
-    status = request_body_ignore(r);
-    if (status)
-        return (int)status;
     for (size_t i = 0; i < list->names.n; i++) {
         struct str name = text_value(r, list->names.items[i]), uri, path;
         if (name.n && name.p[0] == '/') {

@@ -315,6 +315,11 @@ GETTER(get_content_length)
     const struct field *f = field_find_id(&r->fields, FIELD_CONTENT_LENGTH);
     if (f)
         give(v, f->value);
+    else if (r->is_chunked && r->body && r->body->is_discarding && !r->body->is_complete) {
+        const struct buffer_sizes *large = CORE_SRV(r)->large_client_header_buffers.ptr; /* what nginx expects at most */
+        give_number(r, v, r->body->chunked.needs > (unsigned long)large->bytes ? r->body->chunked.needs : (unsigned long)large->bytes);
+    } else if (r->is_chunked && r->body && r->body->is_complete)
+        give_number(r, v, r->body->is_discarding ? 0 : (unsigned long long)r->body->received_bytes);
     else
         none(v);
 }

@@ -178,6 +178,10 @@ def main():
     groups = [g for p in paths for g in read_cases(p)]
     if len(sys.argv) <= 3:
         groups += [(conf, [Case(n, r) for n, r in requests]) for conf, requests in tables.groups()]
+    return compare_groups(ours, theirs, groups)
+
+
+def compare_groups(ours, theirs, groups):
     n, bad = 0, 0
     directory = tempfile.mkdtemp(prefix="files-")
     os.chmod(directory, 0o755)
