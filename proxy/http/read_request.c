@@ -204,7 +204,7 @@ static bool check_unique(struct request *r, const struct field *f)
     switch (f->id) {
     case FIELD_IF_MODIFIED_SINCE: case FIELD_IF_UNMODIFIED_SINCE: case FIELD_IF_MATCH: case FIELD_IF_NONE_MATCH:
     case FIELD_CONTENT_LENGTH: case FIELD_CONTENT_RANGE: case FIELD_IF_RANGE: case FIELD_TRANSFER_ENCODING:
-    case FIELD_EXPECT: case FIELD_UPGRADE: case FIELD_AUTHORIZATION:
+    case FIELD_EXPECT: case FIELD_AUTHORIZATION:
         if (field_find_id(&r->fields, f->id) != f) {
             log_request(r, LOG_INFO_, 0, "client sent duplicate header line: \"%.*s: %.*s\"", STR_ARG(f->name),
                         STR_ARG(f->value));

@@ -47,8 +47,6 @@ static void get_attempts(struct request *r, struct value *v, struct str rest, vo
 
 static void get_http(struct request *r, struct value *v, struct str rest, void *data)
 {
-    struct str all = {0};
-
     (void)data;
     for (size_t i = 0; r->upstream && i < r->upstream->fields.n; i++) {
         const struct field *f = &r->upstream->fields.items[i];
@@ -57,10 +55,10 @@ static void get_http(struct request *r, struct value *v, struct str rest, void *
             k++;
         if (k < f->name.n || k < rest.n)
             continue;
-        all = all.p ? arena_printf(r->arena, "%.*s, %.*s", STR_ARG(all), STR_ARG(f->value)) : f->value;
+        v->s = f->value; /* nginx 1.22 takes the first */
+        return;
     }
-    v->s = all;
-    v->is_not_found = all.p == NULL;
+    v->is_not_found = true;
 }
 
 static void get_cookie(struct request *r, struct value *v, struct str rest, void *data)

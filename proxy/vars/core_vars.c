@@ -89,7 +89,8 @@ static void find_in(struct request *r, const field_array *fields, struct str res
 GETTER(get_http)
 {
     UNUSED;
-    find_in(r, &r->fields, rest, str_eq(rest, STR("cookie")) ? "; " : ", ", v);
+    /* nginx 1.22 joins these two only; of others it takes the first */
+    find_in(r, &r->fields, rest, str_eq(rest, STR("cookie")) ? "; " : str_eq(rest, STR("x_forwarded_for")) ? ", " : NULL, v);
 }
 
 GETTER(get_sent_http)
@@ -109,7 +110,7 @@ GETTER(get_sent_http)
         date_http(out->last_modified, date);
         give(v, arena_str(r->arena, str_of(date)));
     } else
-        find_in(r, &out->fields, rest, ", ", v);
+        find_in(r, &out->fields, rest, str_eq(rest, STR("cache_control")) || str_eq(rest, STR("link")) ? ", " : NULL, v);
 }
 
 GETTER(get_cookie)
