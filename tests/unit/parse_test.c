@@ -28,7 +28,7 @@ static void reads_request_lines(void **state)
         {"GET / HTTP/2.0\r\n", PARSE_INVALID_VERSION, "", "", 0},
         {"GET / HTTP/1.1\rX", PARSE_INVALID_REQUEST, "", "", 0},
         {"GET /\x01 HTTP/1.1\r\n", PARSE_INVALID_REQUEST, "", "", 0},
-        {"POST /\r\n", PARSE_INVALID_REQUEST, "", "", 0},
+        {"POST /\r\n", PARSE_INVALID_09_METHOD, "", "", 0},
     };
 
     (void)state;
