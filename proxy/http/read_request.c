@@ -242,11 +242,11 @@ static bool check_header(struct request *r)
             refuse(r, 501, "client sent unknown \"Transfer-Encoding\"");
             return false;
         }
-        r->is_chunked = true;
         if (length) { /* RFC 9112 6.3: both lengths present: reject, do not guess. */
             refuse(r, 400, "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time");
             return false;
         }
+        r->is_chunked = true;
     }
     r->expects_continue = expect && r->version >= 1001 && str_ieq(*expect, STR("100-continue"));
     r->keeps_alive = r->version >= 1001;
