@@ -64,11 +64,12 @@ static void refuses_what_nginx_refuses(void **state)
 
 static struct conf *load_http(const char *http)
 {
+    static char text[4096];
     struct conf_tree *t;
-    char text[4096];
+    struct conf *c;
 
     snprintf(text, sizeof text, "events {} http { %s }", http);
-    struct conf *c = load_configuration(STR("/nonexistent/"), STR("/dev/null"), arena_printf(arena_new(64), "%s", text), &t);
+    c = load_configuration(STR("/nonexistent/"), STR("/dev/null"), str_of(text), &t);
     if (t->n_errors)
         load_print_errors(t);
     assert_int_equal(t->n_errors, 0);
@@ -84,10 +85,15 @@ static struct server *server_of(struct conf *c, size_t i)
 
 static const char *why_not(const char *http)
 {
+    static char said[2048];
     struct conf_tree *t;
 
     load_configuration(STR("/nonexistent/"), STR("/dev/null"), str_of(http), &t);
-    return t->n_errors ? arena_printf(t->arena, "%.*s%.*s", STR_ARG(t->errors->message), STR_ARG(t->errors->excerpt)).p : "";
+    said[0] = '\0';
+    if (t->n_errors)
+        snprintf(said, sizeof said, "%.*s%.*s", STR_ARG(t->errors->message), STR_ARG(t->errors->excerpt));
+    arena_free(t->arena);
+    return said;
 }
 
 static void says_what_is_wrong(void **state)
@@ -139,6 +145,7 @@ static void inherits_as_nginx(void **state)
     assert_ptr_equal(lz->error_page.ptr, ly->error_page.ptr);
     assert_null(lx->send_timeout.origin);
     assert_int_equal(lx->send_timeout.num, 60000);
+    arena_free(c->arena);
 }
 
 static void chooses_locations(void **state)
@@ -162,6 +169,7 @@ static void chooses_locations(void **state)
             n_chosen += seen.list.items[k].is_chosen;
         assert_int_equal(n_chosen, 1);
     }
+    arena_free(c->arena);
 }
 
 static void chooses_servers(void **state)
@@ -178,6 +186,7 @@ static void chooses_servers(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_ptr_equal(server_choose(m->listeners.items[0], str_of(cases[i].host), NULL, NULL), m->servers.items[cases[i].server]);
+    arena_free(c->arena);
 }
 
 static void reads_sizes_and_times(void **state)
