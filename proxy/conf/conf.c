@@ -287,7 +287,7 @@ long conf_read_sec(struct str s)
 
 /* --- parsers --- */
 
-static struct setting *claim(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
+struct setting *conf_claim(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
     struct setting *s = conf_setting(row, structure);
 
@@ -300,9 +300,16 @@ static struct setting *claim(struct conf *c, struct directive *d, const struct d
     return s;
 }
 
+void *conf_claim_list(struct conf *c, struct directive *d, struct setting *s, size_t bytes)
+{
+    if (!s->is_set)
+        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, bytes)};
+    return s->ptr;
+}
+
 int conf_parse_flag(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = claim(c, d, row, structure);
+    struct setting *s = conf_claim(c, d, row, structure);
 
     if (!s)
         return -1;
@@ -321,7 +328,7 @@ int conf_parse_flag(struct conf *c, struct directive *d, const struct directive_
 static int parse_with(struct conf *c, struct directive *d, const struct directive_row *row, void *structure,
                       long (*read)(struct str), const char *complaint)
 {
-    struct setting *s = claim(c, d, row, structure);
+    struct setting *s = conf_claim(c, d, row, structure);
 
     if (!s)
         return -1;
@@ -340,7 +347,7 @@ static long read_number(struct str s)
 
 int conf_parse_num(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = claim(c, d, row, structure);
+    struct setting *s = conf_claim(c, d, row, structure);
 
     if (!s)
         return -1;
@@ -374,7 +381,7 @@ int conf_parse_sec(struct conf *c, struct directive *d, const struct directive_r
 
 int conf_parse_str(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = claim(c, d, row, structure);
+    struct setting *s = conf_claim(c, d, row, structure);
 
     if (!s)
         return -1;
@@ -384,7 +391,7 @@ int conf_parse_str(struct conf *c, struct directive *d, const struct directive_r
 
 int conf_parse_path(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = claim(c, d, row, structure);
+    struct setting *s = conf_claim(c, d, row, structure);
 
     if (!s)
         return -1;
@@ -394,7 +401,7 @@ int conf_parse_path(struct conf *c, struct directive *d, const struct directive_
 
 int conf_parse_enum(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = claim(c, d, row, structure);
+    struct setting *s = conf_claim(c, d, row, structure);
 
     if (!s)
         return -1;
@@ -432,7 +439,7 @@ int conf_parse_bitmask(struct conf *c, struct directive *d, const struct directi
 
 int conf_parse_directive(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = claim(c, d, row, structure);
+    struct setting *s = conf_claim(c, d, row, structure);
 
     if (!s)
         return -1;

@@ -130,6 +130,11 @@ const struct directive_row *conf_find_row(struct conf *c, struct str name, unsig
 /* The module of nginx that has a directive which this proxy has not; NULL if nginx has none of that name. */
 const char *conf_known_elsewhere(struct str name);
 
+/* The row's setting for a directive that may stand once at a level; NULL, with nginx's error, if it stood there before. */
+struct setting *conf_claim(struct conf *c, struct directive *d, const struct directive_row *row, void *structure);
+/* The list (BYTES, all zero when new) of a directive that may stand several times at a level. */
+void *conf_claim_list(struct conf *c, struct directive *d, struct setting *s, size_t bytes);
+
 /* Parsers for rows. "Is duplicate" is an error in all of them. */
 conf_parser conf_parse_flag, conf_parse_num, conf_parse_size, conf_parse_offset, conf_parse_msec, conf_parse_sec,
     conf_parse_str, conf_parse_enum, conf_parse_bitmask, conf_parse_path;

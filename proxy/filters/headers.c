@@ -38,9 +38,7 @@ static int parse_add(struct conf *c, struct directive *d, const struct directive
     struct added_list *list;
     struct added *a;
 
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *list)};
-    list = s->ptr;
+    list = conf_claim_list(c, d, s, sizeof *list);
     a = ARRAY_PUSH(&list->all, c->arena);
     a->name = d->args[1];
     a->directive = d;
@@ -88,16 +86,14 @@ static const char *read_expires(struct str s, bool is_modified, struct expires *
 
 static int parse_expires(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = conf_setting(row, structure);
-    struct expires *e = arena_zalloc(c->arena, sizeof *e);
+    struct setting *s = conf_claim(c, d, row, structure);
+    struct expires *e;
     bool is_modified = d->n_args == 3;
     const char *error;
 
-    if (s->is_set) {
-        conf_fail(c->tree, d, "\"expires\" directive is duplicate");
+    if (!s)
         return -1;
-    }
-    *s = (struct setting){.origin = d, .is_set = true, .ptr = e};
+    s->ptr = e = arena_zalloc(c->arena, sizeof *e);
     if (is_modified && !str_eq(d->args[1], STR("modified"))) {
         conf_fail(c->tree, d, "invalid value");
         return -1;

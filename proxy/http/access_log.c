@@ -136,9 +136,7 @@ static int parse_access_log(struct conf *c, struct directive *d, const struct di
     struct str name = STR("combined");
 
     prepare_combined(c, m);
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *logs)};
-    logs = s->ptr;
+    logs = conf_claim_list(c, d, s, sizeof *logs);
     if (str_eq(d->args[1], STR("off"))) {
         logs->is_off = true;
         if (d->n_args == 2)

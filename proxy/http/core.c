@@ -434,9 +434,7 @@ static int parse_types(struct conf *c, struct directive *d, const struct directi
     struct setting *s = conf_setting(row, structure);
     struct type_list *list;
 
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *list)};
-    list = s->ptr;
+    list = conf_claim_list(c, d, s, sizeof *list);
     for (struct directive *e = d->first_child; e; e = e->next) {
         if (str_eq(e->args[0], STR("include")))
             continue;
@@ -471,9 +469,7 @@ static int parse_error_page(struct conf *c, struct directive *d, const struct di
     int overwrite = -1;
     long at;
 
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *list)};
-    list = s->ptr;
+    list = conf_claim_list(c, d, s, sizeof *list);
     if (n >= 2 && option.n && option.p[0] == '=') {
         n--;
         if (option.n > 1) {
@@ -521,15 +517,12 @@ static int parse_error_page(struct conf *c, struct directive *d, const struct di
 
 static int parse_keepalive_timeout(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = conf_setting(row, structure);
+    struct setting *s = conf_claim(c, d, row, structure);
     long *two;
 
-    if (s->is_set) {
-        conf_fail(c->tree, d, "\"%s\" directive is duplicate", row->name);
+    if (!s)
         return -1;
-    }
-    two = arena_zalloc(c->arena, 2 * sizeof *two); /* time-out in ms; seconds of the Keep-Alive field, 0 for none */
-    *s = (struct setting){.origin = d, .is_set = true, .ptr = two};
+    s->ptr = two = arena_zalloc(c->arena, 2 * sizeof *two); /* time-out in ms; seconds of the Keep-Alive field, 0 for none */
     two[0] = conf_read_msec(d->args[1]);
     two[1] = d->n_args > 2 ? conf_read_sec(d->args[2]) : 0;
     if (two[0] < 0 || two[1] < 0) {
@@ -539,20 +532,18 @@ static int parse_keepalive_timeout(struct conf *c, struct directive *d, const st
     return 0;
 }
 
-static int parse_buffers(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
+int parse_buffers(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = conf_setting(row, structure);
+    const long least = row->extra ? *(const long *)row->extra : 1;
+    struct setting *s = conf_claim(c, d, row, structure);
     struct buffer_sizes *b;
 
-    if (s->is_set) {
-        conf_fail(c->tree, d, "\"%s\" directive is duplicate", row->name);
+    if (!s)
         return -1;
-    }
-    b = arena_zalloc(c->arena, sizeof *b);
-    *s = (struct setting){.origin = d, .is_set = true, .ptr = b};
+    s->ptr = b = arena_zalloc(c->arena, sizeof *b);
     b->n = (long)str_number(d->args[1]);
     b->bytes = conf_read_size(d->args[2]);
-    if (b->n <= 0 || b->bytes <= 0) {
+    if (b->n < least || b->bytes <= 0) {
         conf_fail(c->tree, d, "\"%s\" directive invalid value", row->name);
         return -1;
     }
@@ -564,20 +555,6 @@ static int parse_internal(struct conf *c, struct directive *d, const struct dire
     (void)c;
     *conf_setting(row, structure) = (struct setting){.origin = d, .is_set = true, .num = 1};
     return 0;
-}
-
-static int parse_text(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
-{
-    struct setting *s = conf_setting(row, structure);
-    struct text *t;
-
-    if (s->is_set) {
-        conf_fail(c->tree, d, "\"%s\" directive is duplicate", row->name);
-        return -1;
-    }
-    t = text_compile(c, d, d->args[1]);
-    *s = (struct setting){.origin = d, .is_set = true, .ptr = t};
-    return t ? 0 : -1;
 }
 
 static int parse_limit_except(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
@@ -682,8 +659,8 @@ static const struct directive_row rows[] = {
     {"satisfy", IN_ANY_HTTP, 1, 1, false, LOC(satisfy), conf_parse_enum, "all", "All or any of the access checks.", INHERIT, satisfies},
     {"msie_padding", IN_ANY_HTTP, 1, 1, false, LOC(msie_padding), conf_parse_flag, "on", "Pads error pages for old browsers.", INHERIT, NULL},
     {"recursive_error_pages", IN_ANY_HTTP, 1, 1, false, LOC(recursive_error_pages), conf_parse_flag, "off", "error_page within error_page.", INHERIT, NULL},
-    {"limit_rate", IN_HTTP_SERVER_LOC_IF, 1, 1, false, LOC(limit_rate), parse_text, "0", "Bytes a second to a client.", INHERIT, NULL},
-    {"limit_rate_after", IN_HTTP_SERVER_LOC_IF, 1, 1, false, LOC(limit_rate_after), parse_text, "0", "Bytes before limit_rate starts.", INHERIT, NULL},
+    {"limit_rate", IN_HTTP_SERVER_LOC_IF, 1, 1, false, LOC(limit_rate), conf_parse_text, "0", "Bytes a second to a client.", INHERIT, NULL},
+    {"limit_rate_after", IN_HTTP_SERVER_LOC_IF, 1, 1, false, LOC(limit_rate_after), conf_parse_text, "0", "Bytes before limit_rate starts.", INHERIT, NULL},
     {"sendfile", IN_HTTP_SERVER_LOC_IF, 1, 1, false, LOC(sendfile), conf_parse_flag, "off", "Sends files without copying them.", INHERIT, NULL},
     {"sendfile_max_chunk", IN_ANY_HTTP, 1, 1, false, LOC(sendfile_max_chunk), conf_parse_size, "2m", "The most sent of a file at once.", INHERIT, NULL},
     {"tcp_nopush", IN_ANY_HTTP, 1, 1, false, LOC(tcp_nopush), conf_parse_flag, "off", "Full packets only.", INHERIT, NULL},

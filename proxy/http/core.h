@@ -111,6 +111,8 @@ struct root {
 struct buffer_sizes {
     long n, bytes;
 };
+/* NUMBER SIZE, for struct buffer_sizes; the row's extra: a long, the least number (1 if NULL). */
+conf_parser parse_buffers;
 
 struct core_main {
     ARRAY_OF(struct server *) servers;

@@ -112,9 +112,7 @@ static int parse_error_log(struct conf *c, struct directive *d, const struct dir
     struct log_target *t;
     struct str path = d->args[1];
 
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *targets)};
-    targets = s->ptr;
+    targets = conf_claim_list(c, d, s, sizeof *targets);
     if (str_has_prefix(path, STR("syslog:")) || str_has_prefix(path, STR("memory:"))) {
         conf_fail(c->tree, d, "error_log to \"%.*s\" is not implemented by glassproxy yet", STR_ARG(path));
         return -1;

@@ -47,9 +47,7 @@ static int parse_rule(struct conf *c, struct directive *d, const struct directiv
     struct rule_list *list;
     struct rule *rule;
 
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *list)};
-    list = s->ptr;
+    list = conf_claim_list(c, d, s, sizeof *list);
     rule = ARRAY_PUSH(&list->all, c->arena);
     rule->is_deny = str_eq(d->args[0], STR("deny"));
     if (str_eq(d->args[1], STR("unix:"))) {
@@ -107,9 +105,7 @@ static int parse_from(struct conf *c, struct directive *d, const struct directiv
     struct network n = {.directive = d};
     address_array found = {0};
 
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *list)};
-    list = s->ptr;
+    list = conf_claim_list(c, d, s, sizeof *list);
     if (str_eq(d->args[1], STR("unix:"))) {
         n.family = AF_UNIX;
     } else if (!network_parse(d->args[1], &n)) {

@@ -232,9 +232,7 @@ static int parse_index(struct conf *c, struct directive *d, const struct directi
     struct setting *s = conf_setting(row, structure);
     struct index_list *list;
 
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *list)};
-    list = s->ptr;
+    list = conf_claim_list(c, d, s, sizeof *list);
     for (unsigned i = 1; i < d->n_args; i++) {
         struct text *t = text_compile(c, d, d->args[i]);
         if (!t)
@@ -246,16 +244,13 @@ static int parse_index(struct conf *c, struct directive *d, const struct directi
 
 static int parse_try_files(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = conf_setting(row, structure);
+    struct setting *s = conf_claim(c, d, row, structure);
     struct try_list *list;
     unsigned n = d->n_args;
 
-    if (s->is_set) {
-        conf_fail(c->tree, d, "\"try_files\" directive is duplicate");
+    if (!s)
         return -1;
-    }
-    list = arena_zalloc(c->arena, sizeof *list);
-    *s = (struct setting){.origin = d, .is_set = true, .ptr = list};
+    s->ptr = list = arena_zalloc(c->arena, sizeof *list);
     list->directive = d;
     if (d->args[n - 1].n && d->args[n - 1].p[0] == '=') {
         long long status = str_number(str_skip(d->args[n - 1], 1));

@@ -227,14 +227,10 @@ static int parse_server(struct conf *c, struct directive *d, const struct direct
 /* Settings of the pool: a row's offset is that in struct pool. */
 static int parse_pool(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct pool *pool = &((struct upstream_main *)structure)->reading->pool;
-    struct setting *s = conf_setting(row, pool);
+    struct setting *s = conf_claim(c, d, row, &((struct upstream_main *)structure)->reading->pool);
 
-    if (s->is_set) {
-        conf_fail(c->tree, d, "\"%s\" directive is duplicate", row->name);
+    if (!s)
         return -1;
-    }
-    *s = (struct setting){.origin = d, .is_set = true};
     s->num = row->extra ? conf_read_msec(d->args[1]) : (long)str_number(d->args[1]);
     if (s->num < 0 || (s->num == 0 && row->offset == offsetof(struct pool, keepalive))) {
         conf_fail(c->tree, d, "invalid value \"%.*s\" in \"%s\" directive", STR_ARG(d->args[1]), row->name);

@@ -552,14 +552,12 @@ static void free_resolver(void *data)
 
 int parse_resolver(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = conf_setting(row, structure);
-    struct resolver *r = arena_zalloc(c->arena, sizeof *r);
+    struct setting *s = conf_claim(c, d, row, structure);
+    struct resolver *r;
 
-    if (s->is_set) {
-        conf_fail(c->tree, d, "\"resolver\" directive is duplicate");
+    if (!s)
         return -1;
-    }
-    *s = (struct setting){.origin = d, .is_set = true, .ptr = r};
+    s->ptr = r = arena_zalloc(c->arena, sizeof *r);
     r->conf = c;
     r->valid_s = -1;
     r->wants[0] = r->wants[1] = true;

@@ -370,6 +370,16 @@ struct str text_value(struct request *r, const struct text *t)
     return text_value_escaped(r, t, ESCAPE_NOTHING, NULL);
 }
 
+int conf_parse_text(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
+{
+    struct setting *s = conf_claim(c, d, row, structure);
+
+    if (!s)
+        return -1;
+    s->ptr = text_compile(c, d, d->args[1]);
+    return s->ptr ? 0 : -1;
+}
+
 /* --- regular expressions with named groups --- */
 
 struct conf_regex *conf_regex_compile(struct conf *c, const struct directive *d, struct str pattern,

@@ -74,6 +74,8 @@ struct text;
 
 /* Compiles RAW. NULL with an error added. */
 struct text *text_compile(struct conf *c, const struct directive *d, struct str raw);
+/* For rows: the setting's ptr is the compiled argument. */
+conf_parser conf_parse_text;
 bool text_is_constant(const struct text *t);
 struct str text_raw(const struct text *t);
 bool text_uses_captures(const struct text *t);

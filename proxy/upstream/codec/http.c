@@ -646,18 +646,15 @@ static int proxy_handler(struct request *r)
 static int parse_proxy_pass(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
     struct proxy_loc *loc = structure;
-    struct setting *s = &loc->proxy_pass;
+    struct setting *s = conf_claim(c, d, row, structure);
     struct location *l = location_at_level(c);
-    struct proxy_target *t = arena_zalloc(c->arena, sizeof *t);
+    struct proxy_target *t;
     struct str url = d->args[1];
     const char *error;
 
-    (void)row;
-    if (s->is_set) {
-        conf_fail(c->tree, d, "\"proxy_pass\" directive is duplicate");
+    if (!s)
         return -1;
-    }
-    *s = (struct setting){.origin = d, .is_set = true, .ptr = t};
+    s->ptr = t = arena_zalloc(c->arena, sizeof *t);
     t->directive = d;
     l->handler = proxy_handler;
     loc->location = l;
@@ -692,9 +689,7 @@ static int parse_set_header(struct conf *c, struct directive *d, const struct di
     struct header_list *list;
     struct set_header *h;
 
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *list)};
-    list = s->ptr;
+    list = conf_claim_list(c, d, s, sizeof *list);
     h = ARRAY_PUSH(&list->all, c->arena);
     h->name = d->args[1];
     h->directive = d;
@@ -707,52 +702,21 @@ static int parse_name(struct conf *c, struct directive *d, const struct directiv
     struct setting *s = conf_setting(row, structure);
     struct name_list *list;
 
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof *list)};
-    list = s->ptr;
+    list = conf_claim_list(c, d, s, sizeof *list);
     for (unsigned i = 1; i < d->n_args; i++)
         *ARRAY_PUSH(&list->all, c->arena) = d->args[i];
     return 0;
 }
 
-static int parse_text(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
-{
-    struct setting *s = conf_setting(row, structure);
-
-    if (s->is_set) {
-        conf_fail(c->tree, d, "\"%s\" directive is duplicate", row->name);
-        return -1;
-    }
-    *s = (struct setting){.origin = d, .is_set = true, .ptr = text_compile(c, d, d->args[1])};
-    return s->ptr ? 0 : -1;
-}
-
-static int parse_buffers(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
-{
-    struct setting *s = conf_setting(row, structure);
-    struct buffer_sizes *b = arena_zalloc(c->arena, sizeof *b);
-
-    *s = (struct setting){.origin = d, .is_set = true, .ptr = b};
-    b->n = (long)str_number(d->args[1]);
-    b->bytes = conf_read_size(d->args[2]);
-    if (b->n < 2 || b->bytes <= 0) {
-        conf_fail(c->tree, d, "\"%s\" directive invalid value", row->name);
-        return -1;
-    }
-    return 0;
-}
-
 static int parse_bind(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    struct setting *s = conf_setting(row, structure);
-    struct bind_to *b = arena_zalloc(c->arena, sizeof *b);
+    struct setting *s = conf_claim(c, d, row, structure);
+    struct bind_to *b;
     struct address literal;
 
-    if (s->is_set) {
-        conf_fail(c->tree, d, "\"proxy_bind\" directive is duplicate");
+    if (!s)
         return -1;
-    }
-    *s = (struct setting){.origin = d, .is_set = true, .ptr = b};
+    s->ptr = b = arena_zalloc(c->arena, sizeof *b);
     if (d->n_args == 2 && str_eq(d->args[1], STR("off")))
         return 0;
     if (d->n_args == 3) {
@@ -860,6 +824,8 @@ static const struct conf_enum next_bits[] = {
     {"http_500", NEXT_500}, {"http_502", NEXT_502}, {"http_503", NEXT_503}, {"http_504", NEXT_504}, {"http_403", NEXT_403},
     {"http_404", NEXT_404}, {"http_429", NEXT_429}, {"off", NEXT_OFF}, {NULL, 0}};
 
+static const long least_buffers = 2;
+
 #define LOC(field) SCOPE_LOC, offsetof(struct proxy_loc, field)
 static const struct directive_row rows[] = {
     {"proxy_pass", IN_LOCATION | IN_LOCATION_IF | IN_LIMIT_EXCEPT, 1, 1, false, LOC(proxy_pass), parse_proxy_pass, NULL, "The upstream to ask.", DO_NOT_INHERIT, NULL},
@@ -889,12 +855,12 @@ static const struct directive_row rows[] = {
     {"proxy_read_timeout", IN_ANY_HTTP, 1, 1, false, LOC(proxy_read_timeout), conf_parse_msec, "60s", "Time between two reads.", INHERIT, NULL},
     {"proxy_buffering", IN_ANY_HTTP, 1, 1, false, LOC(proxy_buffering), conf_parse_flag, "on", "Reads answers faster than the client takes them.", INHERIT, NULL},
     {"proxy_buffer_size", IN_ANY_HTTP, 1, 1, false, LOC(proxy_buffer_size), conf_parse_size, "4k", "The longest response header.", INHERIT, NULL},
-    {"proxy_buffers", IN_ANY_HTTP, 2, 2, false, LOC(proxy_buffers), parse_buffers, "8 4k", "What is read ahead of the client.", INHERIT, NULL},
+    {"proxy_buffers", IN_ANY_HTTP, 2, 2, false, LOC(proxy_buffers), parse_buffers, "8 4k", "What is read ahead of the client.", INHERIT, &least_buffers},
     {"proxy_next_upstream", IN_ANY_HTTP, 1, ANY_NUMBER, false, LOC(proxy_next_upstream), conf_parse_bitmask, "error timeout", "When the next peer is asked.", INHERIT, next_bits},
     {"proxy_next_upstream_tries", IN_ANY_HTTP, 1, 1, false, LOC(proxy_next_upstream_tries), conf_parse_num, "0", "How many peers are asked.", INHERIT, NULL},
     {"proxy_next_upstream_timeout", IN_ANY_HTTP, 1, 1, false, LOC(proxy_next_upstream_timeout), conf_parse_msec, "0", "How long peers are tried.", INHERIT, NULL},
-    {"proxy_method", IN_ANY_HTTP, 1, 1, false, LOC(proxy_method), parse_text, NULL, "The method of the upstream request.", INHERIT, NULL},
-    {"proxy_set_body", IN_ANY_HTTP, 1, 1, false, LOC(proxy_set_body), parse_text, NULL, "The body of the upstream request.", INHERIT, NULL},
+    {"proxy_method", IN_ANY_HTTP, 1, 1, false, LOC(proxy_method), conf_parse_text, NULL, "The method of the upstream request.", INHERIT, NULL},
+    {"proxy_set_body", IN_ANY_HTTP, 1, 1, false, LOC(proxy_set_body), conf_parse_text, NULL, "The body of the upstream request.", INHERIT, NULL},
     {"proxy_pass_request_headers", IN_ANY_HTTP, 1, 1, false, LOC(proxy_pass_request_headers), conf_parse_flag, "on", "Passes the client's fields.", INHERIT, NULL},
     {"proxy_pass_request_body", IN_ANY_HTTP, 1, 1, false, LOC(proxy_pass_request_body), conf_parse_flag, "on", "Passes the client's body.", INHERIT, NULL},
     {"proxy_temp_path", IN_ANY_HTTP, 1, 4, false, LOC(proxy_temp_path), conf_parse_path, "proxy_temp", "Where answers are saved that the client takes slowly.", INHERIT, NULL},

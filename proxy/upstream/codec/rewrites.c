@@ -267,9 +267,7 @@ void rewrites_merged(struct conf *c, const struct rewrites *outer, struct rewrit
 
 static struct rule_list *list_of(struct conf *c, struct directive *d, struct setting *s)
 {
-    if (!s->is_set)
-        *s = (struct setting){.origin = d, .is_set = true, .ptr = arena_zalloc(c->arena, sizeof(struct rule_list))};
-    return s->ptr;
+    return conf_claim_list(c, d, s, sizeof(struct rule_list));
 }
 
 /* "off" as the only argument. -1: something else that is wrong. */
