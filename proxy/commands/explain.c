@@ -80,7 +80,7 @@ static void report(struct request *r, bool as_json)
     struct buf b = {0};
     json_t *detail;
 
-    r->server_address = r->listener->address.text;
+    r->server_address = &r->listener->address;
     write_open(&b, NULL, '{');
     trace_describe(&b, r);
     write_close(&b, '}');

@@ -78,11 +78,10 @@ static struct str absolute_location(struct request *r, struct str location)
     if (loc->server_name_in_redirect.num || host.n == 0) {
         host = loc->server_name_in_redirect.num ? r->server->name : STR("");
         if (host.n == 0 && r->connection)
-            host = connection_local_address(r->connection, false);
+            host = address_text(r->arena, &connection_local(r->connection)->u.any, false);
     }
     if (loc->port_in_redirect.num && r->connection) {
-        connection_local_address(r->connection, false);
-        port = address_port(&r->connection->local.u.any);
+        port = address_port(&connection_local(r->connection)->u.any);
         if (port == 80)
             port = 0;
     }

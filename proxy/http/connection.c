@@ -225,25 +225,14 @@ void listeners_close(struct worker *w, struct conf *c, struct conf *keep)
 
 /* --- one connection --- */
 
-struct str connection_local_address(struct connection *c, bool with_port)
+const struct address *connection_local(struct connection *c)
 {
-    static char text[128];
-    struct arena *a;
-    struct str s;
-
     if (!c->local.bytes) {
         c->local.bytes = sizeof c->local.u;
         if (getsockname(c->io.fd, &c->local.u.any, &c->local.bytes) < 0)
             c->local = c->listener->address;
     }
-    a = arena_new(1024);
-    s = address_text(a, &c->local.u.any, with_port);
-    if (s.n >= sizeof text)
-        s.n = sizeof text - 1;
-    memcpy(text, s.p, s.n);
-    text[s.n] = '\0';
-    arena_free(a);
-    return (struct str){text, s.n};
+    return &c->local;
 }
 
 ssize_t connection_read(struct connection *c, char *buf, size_t n)

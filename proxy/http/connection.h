@@ -74,6 +74,7 @@ void connection_request_done(struct request *r);
 void connections_close_idle(struct worker *w, const struct conf *of);
 void conf_hold(struct conf *c);
 void conf_release(struct conf *c);
-struct str connection_local_address(struct connection *c, bool with_port);
+/* The address the client connected to. */
+const struct address *connection_local(struct connection *c);
 
 #endif

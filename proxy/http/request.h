@@ -64,7 +64,8 @@ struct request {
     const struct address *client; /* the connection's peer, or what a trusted proxy says (realip) */
     struct trace_steps *steps;
     struct request *next_finished; /* in the ring */
-    struct str server_address, location_uri; /* what the location was chosen by */
+    const struct address *server_address; /* where the client connected to; set when finished */
+    struct str location_uri;              /* what the location was chosen by */
     const struct listener *listener;
     uint64_t id;
     struct str request_id;

@@ -23,6 +23,11 @@ static uint64_t now_us(void)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+uint64_t request_age_us(const struct request *r)
+{
+    return now_us() - r->started_us;
+}
+
 struct request *request_new(struct conf *conf, struct connection *c)
 {
     struct arena *a = arena_new(4096);
@@ -65,7 +70,7 @@ const struct str *request_field(const struct request *r, enum field_id id)
 void request_enter_phase(struct request *r, enum phase phase)
 {
     r->phase = phase;
-    r->phase_us[phase] = now_us() - r->started_us + 1;
+    r->phase_us[phase] = request_age_us(r) + 1;
     trace_phase(r);
 }
 
@@ -115,26 +120,29 @@ static bool is_safari(struct str agent)
            && str_find(agent, STR("Gecko/")) < 0 && str_find(agent, STR("Opera")) < 0 && str_find(agent, STR("MSIE ")) < 0;
 }
 
+/* Whether the location lets the client's connection stay. */
+static bool may_keep_alive(const struct request *r)
+{
+    const struct core_loc *loc = CORE_LOC(r);
+    const struct connection *c = r->connection;
+    const struct str *agent = request_field(r, FIELD_USER_AGENT);
+
+    if (((const long *)loc->keepalive_timeout.ptr)[0] == 0 || c->requests >= (unsigned)loc->keepalive_requests.num
+        || loop_now_ms(c->worker->loop) - c->opened_ms > (uint64_t)loc->keepalive_time.num)
+        return false;
+    if (agent && (loc->keepalive_disable.num & 2) && r->method == METHOD_POST && is_msie6(*agent))
+        return false;
+    return !(agent && (loc->keepalive_disable.num & 4) && is_safari(*agent));
+}
+
 void request_enter_location(struct request *r, const struct location *l)
 {
     r->location = l;
     r->loc_conf = l->loc;
     if (l->limit_except && !(l->allowed_methods & 1u << r->method))
         r->loc_conf = l->limit_except->loc;
-    if (!r->connection || !r->keeps_alive)
-        return;
-    {
-        const struct core_loc *loc = CORE_LOC(r);
-        const struct connection *c = r->connection;
-        const struct str *agent = request_field(r, FIELD_USER_AGENT);
-        if (((const long *)loc->keepalive_timeout.ptr)[0] == 0 || c->requests >= (unsigned)loc->keepalive_requests.num
-            || loop_now_ms(c->worker->loop) - c->opened_ms > (uint64_t)loc->keepalive_time.num)
-            r->keeps_alive = false;
-        else if (agent && (loc->keepalive_disable.num & 2) && r->method == METHOD_POST && is_msie6(*agent))
-            r->keeps_alive = false;
-        else if (agent && (loc->keepalive_disable.num & 4) && is_safari(*agent))
-            r->keeps_alive = false;
-    }
+    if (r->connection && r->keeps_alive)
+        r->keeps_alive = may_keep_alive(r);
 }
 
 static bool may_change_uri(struct request *r)

@@ -15,6 +15,9 @@ void request_run(struct request *r);
 /* Continues behind a handler that answered AGAIN, with what it would have answered. */
 void request_resume(struct request *r, int answer);
 
+/* Microseconds since R began. */
+uint64_t request_age_us(const struct request *r);
+
 /* The request is now in PHASE: for the trace. */
 void request_enter_phase(struct request *r, enum phase phase);
 

@@ -150,7 +150,7 @@ static void describe_server(struct buf *b, struct request *r)
     write_open(b, "server", '{');
     write_str(b, "name", r->server->name);
     describe_place(b, r->arena, "place", r->server->directive);
-    write_str(b, "address", r->server_address);
+    write_str(b, "address", r->server_address ? address_text(r->arena, &r->server_address->u.any, true) : STR(""));
     write_close(b, '}');
     if (r->listener)
         server_choose(r->listener, r->host, NULL, &seen);

@@ -24,7 +24,7 @@ static const char *read_text(const json_t *json, const char *name, char *out, si
 const char *trace_filter_read(struct trace_filter *f, const json_t *json)
 {
     static const char *const known[] = {"host", "path", "method", "phase", "status"};
-    char status[8] = "";
+    char status[8] = "", phase[64] = "";
     const char *error, *key;
     json_t *value;
 
@@ -42,15 +42,15 @@ const char *trace_filter_read(struct trace_filter *f, const json_t *json)
             return "filter: known members are host, path, method, phase and status";
     }
     if ((error = read_text(json, "host", f->host, sizeof f->host)) || (error = read_text(json, "path", f->path, sizeof f->path))
-        || (error = read_text(json, "method", f->method, sizeof f->method)) || (error = read_text(json, "phase", f->phase, sizeof f->phase))
+        || (error = read_text(json, "method", f->method, sizeof f->method)) || (error = read_text(json, "phase", phase, sizeof phase))
         || (error = read_text(json, "status", status, sizeof status)))
         return error;
-    if (f->phase[0]) {
-        int i;
-        for (i = 0; i < PHASE_COUNT && strcmp(phase_table[i].name, f->phase) != 0; i++)
-            ;
-        if (i == PHASE_COUNT)
+    if (phase[0]) {
+        while (f->phase < PHASE_COUNT && strcmp(phase_table[f->phase].name, phase) != 0)
+            f->phase++;
+        if (f->phase == PHASE_COUNT)
             return "filter: there is no such phase";
+        f->has_phase = true;
     }
     if (status[0]) {
         if (strlen(status) != 3 || status[0] < '1' || status[0] > '5')
@@ -74,12 +74,7 @@ bool trace_filter_matches(const struct trace_filter *f, struct request *r)
 {
     if (f->status_from && (r->response.status < f->status_from || r->response.status > f->status_to))
         return false;
-    if (f->phase[0]) {
-        int i;
-        for (i = 0; i < PHASE_COUNT && strcmp(phase_table[i].name, f->phase) != 0; i++)
-            ;
-        if (i < PHASE_COUNT && !r->phase_us[i])
-            return false;
-    }
+    if (f->has_phase && !r->phase_us[f->phase])
+        return false;
     return globs(f->host, r, r->host) && globs(f->path, r, r->original_uri) && globs(f->method, r, r->original_method);
 }

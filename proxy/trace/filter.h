@@ -10,8 +10,10 @@
 
 /* All zero matches everything. */
 struct trace_filter {
-    char host[256], path[1024], method[32], phase[64];
+    char host[256], path[1024], method[32];
     unsigned status_from, status_to;
+    bool has_phase;
+    enum phase phase;
 };
 
 /* Reads {"host": …, "path": glob, "method": …, "status": "404" or "5xx", "phase": …}; JSON may be NULL. NULL, or what

@@ -3,8 +3,6 @@
  */
 #include "trace/trace.h"
 
-#include <time.h>
-
 #include "http/connection.h"
 #include "phases/engine.h"
 #include "upstream/upstream.h"
@@ -25,13 +23,11 @@ static struct trace_conf *of(const struct conf *c)
 void trace_step(struct request *r, const struct directive *d, struct str before, struct str after, const char *why)
 {
     struct trace_step *s;
-    struct timespec ts;
 
     if (!r->steps)
         r->steps = arena_zalloc(r->arena, sizeof *r->steps);
     s = ARRAY_PUSH(&r->steps->all, r->arena);
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    *s = (struct trace_step){r->phase, (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 - r->started_us, d, before, after, str_of(why)};
+    *s = (struct trace_step){r->phase, request_age_us(r), d, before, after, str_of(why)};
 }
 
 void trace_phase(struct request *r)
@@ -59,16 +55,14 @@ void trace_clear(void)
 
 void trace_finished(struct request *r)
 {
-    struct timespec ts;
-    struct address *client = arena_zalloc(r->arena, sizeof *client);
+    struct address *ends = arena_alloc(r->arena, 2 * sizeof *ends); /* of the connection, which goes away */
     unsigned long limit = (unsigned long)of(r->conf)->ring.num;
 
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    r->finished_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 - r->started_us;
-    *client = *r->client;
-    client->text = address_text(r->arena, &client->u.any, true);
-    r->client = client;
-    r->server_address = arena_str(r->arena, connection_local_address(r->connection, true));
+    r->finished_us = request_age_us(r);
+    ends[0] = *r->client;
+    ends[1] = *connection_local(r->connection);
+    r->client = &ends[0];
+    r->server_address = &ends[1];
     r->listener = r->connection->listener;
     r->connection = NULL;
     if (trace_watcher)

@@ -191,17 +191,15 @@ GETTER(get_remote_port)
 GETTER(get_server_addr)
 {
     UNUSED;
-    give(v, r->connection ? arena_str(r->arena, connection_local_address(r->connection, false)) : STR("127.0.0.1"));
+    give(v, r->connection ? address_text(r->arena, &connection_local(r->connection)->u.any, false) : STR("127.0.0.1"));
 }
 
 GETTER(get_server_port)
 {
     UNUSED;
     unsigned port = 80;
-    if (r->connection) {
-        connection_local_address(r->connection, false);
-        port = address_port(&r->connection->local.u.any);
-    }
+    if (r->connection)
+        port = address_port(&connection_local(r->connection)->u.any);
     if (port)
         give_number(r, v, port);
 }
