@@ -61,7 +61,7 @@ static wchar_t next(const char **s)
 void text_put(WINDOW *w, int y, int x, int width, const char *s, chtype attributes)
 {
     wchar_t line[1024];
-    int n = 0, columns = 0, last_start = 0;
+    int n = 0, columns = 0;
 
     if (width <= 0 || y < 0)
         return;
@@ -75,11 +75,9 @@ void text_put(WINDOW *w, int y, int x, int width, const char *s, chtype attribut
             columns++;
             break;
         }
-        last_start = n;
         line[n++] = c;
         columns += wide;
     }
-    (void)last_start;
     wattron(w, attributes);
     mvwaddnwstr(w, y, x, line, n);
     while (columns++ < width)

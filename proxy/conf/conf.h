@@ -105,8 +105,6 @@ struct conf {
     unsigned refs;
     bool is_retired; /* a newer one serves, or none does: nothing is kept for later */
     void *variables; /* vars/ */
-    struct loop *loop;
-    void *owner;
 };
 
 /* Reads T's meaning. Errors are in T; the result is usable only if there are none. */

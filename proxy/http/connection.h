@@ -50,9 +50,9 @@ struct connection {
     struct request *request;
     uint64_t idle_until_ms;
     bool is_cold; /* idle for so long that a few milliseconds do not matter */
-    bool is_closing, is_write_blocked, is_pipelining, peer_closed, is_in_event;
+    bool is_closing, is_write_blocked, is_pipelining, peer_closed;
     /* the header buffers' bookkeeping (large_client_header_buffers) */
-    size_t header_room, header_line_start;
+    size_t header_room;
     unsigned n_large_buffers;
 };
 

@@ -51,7 +51,7 @@ struct listener {
     const struct directive *directive;
     ARRAY_OF(struct server *) servers;
     struct server *default_server;
-    bool has_explicit_default, is_ipv6only, has_reuseport, is_bound_explicitly, has_proxy_protocol;
+    bool has_explicit_default, is_ipv6only, has_reuseport;
     int backlog, rcvbuf, sndbuf;
     int fd; /* -1 until opened */
     unsigned port;

@@ -44,7 +44,6 @@ struct response {
     time_t last_modified;     /* -1: none */
     bool is_header_sent, is_header_only, is_chunked, has_trailers;
     bool allows_ranges, single_range, is_not_cacheable /* not to be answered with 304 */;
-    bool clears_content_type;
     unsigned replaced_by; /* the status of an error page that a filter wants instead; 0: none */
     bool drops_body;      /* … and so the body that was to follow */
     ARRAY_OF(struct byte_range) ranges;
@@ -96,19 +95,17 @@ struct request {
 
     enum phase phase;
     bool is_truncated; /* the response could not be completed */
-    bool is_finished, is_dry_run, is_error_page, has_error_page_recursion;
+    bool is_finished, is_dry_run, is_error_page;
     unsigned error_status; /* the status that error_page stands in for; 0: none */
-    bool keeps_error_status;
     size_t header_bytes, request_bytes;
 
     struct value *values; /* by variable index */
+    unsigned variable_depth; /* variables made of variables: an end to loops */
     struct captures captures;
-    unsigned variable_depth;
 
     struct response response;
     struct upstream *upstream;
     struct attempts *attempts; /* at upstreams, those before internal redirects too */
-    const struct directive *rewritten_by;
     uint64_t body_bytes_sent, bytes_sent;
     int limit_rate; /* bytes a second; -1: as configured */
 };

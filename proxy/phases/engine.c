@@ -226,7 +226,6 @@ static bool send_error_page(struct request *r, const struct error_page *page, un
     trace_step(r, page->directive, status_words(status), uri, "error_page answers for this status");
     r->error_status = status;
     r->is_error_page = true;
-    r->keeps_error_status = page->overwrite != 0;
     if (page->overwrite > 0)
         r->error_status = (unsigned)page->overwrite;
     if (page->overwrite == 0)

@@ -332,7 +332,6 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
     r->exten = uri_extension(to);
     r->is_internal = true;
     r->has_valid_unparsed_uri = false;
-    r->rewritten_by = op->directive;
     o->is_uri_changed = true;
     if (op->flag == REWRITE_LAST)
         o->is_broken = true;

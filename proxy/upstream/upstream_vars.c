@@ -50,10 +50,7 @@ static void get_http(struct request *r, struct value *v, struct str rest, void *
     (void)data;
     for (size_t i = 0; r->upstream && i < r->upstream->fields.n; i++) {
         const struct field *f = &r->upstream->fields.items[i];
-        size_t k = 0;
-        while (k < f->name.n && k < rest.n && (f->name.p[k] == '-' ? '_' : ascii_lower(f->name.p[k])) == rest.p[k])
-            k++;
-        if (k < f->name.n || k < rest.n)
+        if (!variable_names_field(rest, f->name))
             continue;
         v->s = f->value; /* nginx 1.22 takes the first */
         return;

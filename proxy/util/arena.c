@@ -146,6 +146,15 @@ struct str arena_str(struct arena *a, struct str s)
     return (struct str){arena_dup(a, s.p, s.n), s.n};
 }
 
+struct str arena_lower(struct arena *a, struct str s)
+{
+    char *p = arena_dup(a, s.p, s.n);
+
+    for (size_t i = 0; i < s.n; i++)
+        p[i] = ascii_lower(p[i]);
+    return (struct str){p, s.n};
+}
+
 struct str arena_cat(struct arena *a, struct str x, struct str y)
 {
     char *p = arena_alloc(a, x.n + y.n + 1);

@@ -27,6 +27,8 @@ void *arena_zalloc(struct arena *a, size_t bytes);
 /* Copies; the result is NUL-terminated behind its length. */
 char *arena_dup(struct arena *a, const char *p, size_t n);
 struct str arena_str(struct arena *a, struct str s);
+/* S with ASCII letters lower-cased. */
+struct str arena_lower(struct arena *a, struct str s);
 struct str arena_cat(struct arena *a, struct str x, struct str y);
 struct str arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 struct str arena_vprintf(struct arena *a, const char *format, va_list args);

@@ -51,26 +51,13 @@ GETTER(get_host)
     give(v, r->host.n ? r->host : r->server->name);
 }
 
-/* A name in a family has underscores where the field has dashes. */
-static bool names_field(struct str name, struct str rest)
-{
-    if (name.n != rest.n)
-        return false;
-    for (size_t i = 0; i < name.n; i++) {
-        char c = ascii_lower(name.p[i]);
-        if ((c == '-' ? '_' : c) != rest.p[i])
-            return false;
-    }
-    return true;
-}
-
 static void find_in(struct request *r, const field_array *fields, struct str rest, const char *separator, struct value *v)
 {
     struct str all = {0};
 
     for (size_t i = 0; i < fields->n; i++) {
         const struct field *f = &fields->items[i];
-        if (f->is_removed || !names_field(f->name, rest))
+        if (f->is_removed || !variable_names_field(rest, f->name))
             continue;
         if (!all.p) {
             all = f->value;

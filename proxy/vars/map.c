@@ -24,15 +24,6 @@ struct map {
     entry_array exact, leading, trailing, regexes; /* exact: sorted by key */
 };
 
-static struct str lowered(struct arena *a, struct str s)
-{
-    char *p = arena_dup(a, s.p, s.n);
-
-    for (size_t i = 0; i < s.n; i++)
-        p[i] = ascii_lower(p[i]);
-    return (struct str){p, s.n};
-}
-
 static int compare(const void *x, const void *y)
 {
     return str_cmp(((const struct map_entry *)x)->key, ((const struct map_entry *)y)->key);
@@ -71,7 +62,7 @@ static void get_map(struct request *r, struct value *v, struct str rest, void *d
     (void)rest;
     if (m->has_hostnames && s.n && s.p[s.n - 1] == '.')
         s.n--;
-    key = lowered(r->arena, s);
+    key = arena_lower(r->arena, s);
     e = find_exact(&m->exact, key);
     if (!e && m->has_hostnames)
         e = find_wildcard(m, key);
@@ -111,7 +102,7 @@ static int add_entry(struct conf *c, struct map *m, struct directive *d)
     }
     if (key.n && key.p[0] == '\\')
         key = str_skip(key, 1);
-    made.key = lowered(c->arena, key);
+    made.key = arena_lower(c->arena, key);
     if (m->has_hostnames) {
         if (key.n > 1 && key.p[0] == '.') { /* the name and all below it */
             *ARRAY_PUSH(&m->leading, c->arena) = made;

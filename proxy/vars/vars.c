@@ -40,13 +40,14 @@ static const struct variable_row *find_row(struct variables *v, struct str name,
     return best;
 }
 
-static struct str lowered(struct conf *c, struct str name)
+bool variable_names_field(struct str rest, struct str name)
 {
-    char *p = arena_dup(c->arena, name.p, name.n);
-
+    if (name.n != rest.n)
+        return false;
     for (size_t i = 0; i < name.n; i++)
-        p[i] = ascii_lower(p[i]);
-    return (struct str){p, name.n};
+        if ((name.p[i] == '-' ? '_' : ascii_lower(name.p[i])) != rest.p[i])
+            return false;
+    return true;
 }
 
 struct variable *variable_define(struct conf *c, const struct directive *d, struct str name)
@@ -55,7 +56,7 @@ struct variable *variable_define(struct conf *c, const struct directive *d, stru
     const struct variable_row *row;
     struct variable *var;
 
-    name = lowered(c, name);
+    name = arena_lower(c->arena, name);
     row = find_row(v, name, false);
     if (row && !(row->flags & VAR_CHANGEABLE)) {
         conf_fail(c->tree, d, "the duplicate \"%.*s\" variable", STR_ARG(name));
@@ -82,7 +83,7 @@ int variable_index(struct conf *c, const struct directive *d, struct str name)
     struct variables *v = variables_of(c);
     struct variable *var;
 
-    name = lowered(c, name);
+    name = arena_lower(c->arena, name);
     for (size_t i = 0; i < v->used.n; i++)
         if (str_eq(v->used.items[i]->name, name))
             return (int)i;

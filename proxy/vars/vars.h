@@ -69,6 +69,9 @@ const struct value *variable_value(struct request *r, int index);
 /* By name, for logs and tools; not found if there is no such variable. */
 struct value variable_by_name(struct request *r, struct str name);
 
+/* Whether REST of $http_REST and its like means the field NAME: underscores stand for dashes. */
+bool variable_names_field(struct str rest, struct str name);
+
 /* A text with $variables and $1 captures in it. */
 struct text;
 
