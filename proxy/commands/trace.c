@@ -14,10 +14,11 @@
 
 static const char usage[] =
     "Usage: glassproxy trace [-S socket] [--json] [--full] [--phases] [--list] [--get N] [--config] [--stats]\n"
-    "                        [--host glob] [--path glob] [--method glob] [--status 404|5xx] [--phase name]\n\n"
+    "                        [--host glob] [--path glob] [--method glob] [--status 404|5xx] [--phase name] [filter]\n\n"
     "Follows the requests of a running proxy. The socket is that beside the pid file (logs/glassproxy.sock).\n"
     "  --list    the finished requests that are kept, and ends\n"
-    "  --get N   all about request N, and ends\n";
+    "  --get N   all about request N, and ends\n"
+    "A filter: method=POST and (host=*.test or path~^/api/) and not header.x-debug and status>=500\n";
 
 static FILE *connect_to(const char *path)
 {
@@ -83,6 +84,17 @@ static void show_line(struct view *v, const char *line)
     fflush(stdout);
 }
 
+/* Adds NAME=VALUE, or the words of a filter, to FILTER. */
+static void add_condition(char *filter, size_t room, const char *name, const char *value)
+{
+    size_t n = strlen(filter);
+
+    if (*name)
+        snprintf(filter + n, room - n, " %s=\"%s\"", name, value);
+    else
+        snprintf(filter + n, room - n, " %s", value);
+}
+
 int command_trace(int argc, char **argv)
 {
     enum { HOST = 256, PATH, METHOD, STATUS, PHASE, FULL, PHASES, LIST, GET, CONFIG, STATS };
@@ -94,7 +106,8 @@ int command_trace(int argc, char **argv)
         {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     static const char *const members[] = {"host", "path", "method", "status", "phase"};
     const char *socket_path = "logs/glassproxy.sock";
-    json_t *command = json_object(), *filter = json_object();
+    json_t *command = json_object();
+    char filter[4096] = "";
     struct view v = {.has_colour = isatty(1)};
     char *line = NULL, *text;
     size_t room = 0;
@@ -107,7 +120,7 @@ int command_trace(int argc, char **argv)
         case 'S': socket_path = optarg; break;
         case 'j': v.as_json = true; break;
         case HOST: case PATH: case METHOD: case STATUS: case PHASE:
-            json_object_set_new(filter, members[option - HOST], json_string(optarg));
+            add_condition(filter, sizeof filter, members[option - HOST], optarg);
             break;
         case FULL:
             v.is_full = true;
@@ -123,11 +136,9 @@ int command_trace(int argc, char **argv)
         case STATS: json_object_set_new(command, "cmd", json_string("stats")); break;
         default: fputs(usage, option == 'h' ? stdout : stderr); return option == 'h' ? 0 : 1;
         }
-    if (optind < argc) {
-        fputs(usage, stderr);
-        return 1;
-    }
-    json_object_set_new(command, "filter", filter);
+    for (; optind < argc; optind++)
+        add_condition(filter, sizeof filter, "", argv[optind]);
+    json_object_set_new(command, "filter", json_string(filter));
     control = connect_to(socket_path);
     if (!control)
         return 1;

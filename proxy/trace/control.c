@@ -28,7 +28,8 @@ struct client {
     struct buf in, out;
     enum detail detail;
     bool wants_phases;
-    struct trace_filter filter;
+    struct arena *filter_arena;
+    struct filter *filter; /* NULL: everything */
     unsigned long n_dropped;
     bool is_closing;
 };
@@ -58,6 +59,8 @@ static void free_client(void *data)
     n_clients--;
     buf_free(&c->in);
     buf_free(&c->out);
+    if (c->filter_arena)
+        arena_free(c->filter_arena);
     mem_free(c);
 }
 
@@ -131,7 +134,7 @@ static void tell_phase(struct request *r)
     for (struct client *c = clients, *next; c; c = next) {
         struct buf *b;
         next = c->next;
-        if (!c->wants_phases || !trace_filter_matches(&c->filter, r))
+        if (!c->wants_phases || !filter_matches(c->filter, r))
             continue;
         b = new_line();
         write_str(b, "event", STR("phase"));
@@ -146,7 +149,7 @@ static void tell_finished(struct request *r)
     for (struct client *c = clients, *next; c; c = next) {
         struct buf *b;
         next = c->next;
-        if (c->detail == DETAIL_NONE || !trace_filter_matches(&c->filter, r))
+        if (c->detail == DETAIL_NONE || !filter_matches(c->filter, r))
             continue;
         if (buf_len(&c->out) > QUEUE_BYTES - LINE_BYTES / 4) {
             c->n_dropped++;
@@ -181,16 +184,43 @@ static struct str member(const json_t *command, const char *name)
     return s ? str_of(s) : STR("");
 }
 
+/* COMMAND's "filter" (a text, or absent), compiled into A. NULL, or what is wrong with it. */
+static const char *read_filter(struct arena *a, const json_t *command, struct filter **out)
+{
+    static char words[300];
+    const json_t *value = json_object_get(command, "filter");
+    struct filter_error error;
+
+    *out = NULL;
+    if (!value || json_is_null(value))
+        return NULL;
+    if (!json_is_string(value))
+        return "\"filter\" must be a text";
+    *out = filter_compile(a, str_of(json_string_value(value)), &error);
+    snprintf(words, sizeof words, "filter, column %u: %s", error.column, error.words);
+    return error.words[0] ? words : NULL;
+}
+
 static const char *subscribe(struct client *c, const json_t *command, struct buf *b)
 {
     struct str detail = member(command, "detail");
-    const char *error = trace_filter_read(&c->filter, json_object_get(command, "filter"));
+    struct filter *filter;
+    struct arena *a;
+    const char *error;
 
     (void)b;
-    if (error)
-        return error;
     if (detail.n && !str_eq(detail, STR("summary")) && !str_eq(detail, STR("full")))
         return "\"detail\" must be \"summary\" or \"full\"";
+    a = arena_new(512);
+    error = read_filter(a, command, &filter);
+    if (error) {
+        arena_free(a);
+        return error;
+    }
+    if (c->filter_arena)
+        arena_free(c->filter_arena);
+    c->filter_arena = a;
+    c->filter = filter;
     c->detail = str_eq(detail, STR("full")) ? DETAIL_FULL : DETAIL_SUMMARY;
     c->wants_phases = json_is_true(json_object_get(command, "phases"));
     count_watchers();
@@ -220,25 +250,31 @@ static const char *list(struct client *c, const json_t *command, struct buf *b)
 {
     const json_t *limit = json_object_get(command, "limit");
     long long left = limit ? json_integer_value(limit) : 1000, n = 0;
-    struct trace_filter filter = {0};
-    const char *error = trace_filter_read(&filter, json_object_get(command, "filter"));
+    struct arena *a;
+    struct filter *filter;
+    const char *error;
 
     (void)c;
-    if (error)
-        return error;
     if (limit && (!json_is_integer(limit) || left < 1))
         return "\"limit\" must be a positive number";
+    a = arena_new(512);
+    error = read_filter(a, command, &filter);
+    if (error) {
+        arena_free(a);
+        return error;
+    }
     for (struct request *r = trace_oldest(); r; r = trace_next(r))
-        n += trace_filter_matches(&filter, r);
+        n += filter_matches(filter, r);
     write_open(b, "requests", '[');
     for (struct request *r = trace_oldest(); r; r = trace_next(r)) {
-        if (!trace_filter_matches(&filter, r) || n-- > left)
+        if (!filter_matches(filter, r) || n-- > left)
             continue;
         write_open(b, NULL, '{');
         trace_describe_summary(b, r);
         write_close(b, '}');
     }
     write_close(b, ']');
+    arena_free(a);
     return NULL;
 }
 

@@ -107,7 +107,7 @@ static void describe_not_inherited(struct buf *b, struct request *r)
     write_close(b, ']');
 }
 
-static struct str location_text(const struct request *r)
+struct str trace_location_text(const struct request *r)
 {
     static const char *const modifiers[] = {"", "^~ ", "= ", "~ ", "", ""};
 
@@ -133,7 +133,7 @@ void trace_describe_summary(struct buf *b, struct request *r)
     write_str(b, "method", r->original_method);
     write_str(b, "host", r->host);
     write_str(b, "uri", r->unparsed_uri.n ? r->unparsed_uri : r->request_line);
-    write_str(b, "location", location_text(r));
+    write_str(b, "location", trace_location_text(r));
     if (r->location && r->location != r->server->root)
         describe_place(b, r->arena, "place", r->location->directive);
     if (r->attempts && r->attempts->all.n)
@@ -163,7 +163,7 @@ static void describe_location(struct buf *b, struct request *r)
     const struct location *found = NULL;
 
     write_open(b, "chosen_location", '{');
-    write_str(b, "name", location_text(r));
+    write_str(b, "name", trace_location_text(r));
     describe_place(b, r->arena, "place", r->location ? r->location->directive : NULL);
     if (r->location && r->location->directive)
         write_str(b, "text", directive_text(r->arena, r->location->directive));

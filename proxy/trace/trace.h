@@ -56,6 +56,9 @@ void trace_describe(struct buf *b, struct request *r);
 /* C as JSON: the tree with every directive's place. */
 void trace_describe_conf(struct buf *b, struct conf *c);
 
+/* The chosen location with its modifier; "" for the server itself. */
+struct str trace_location_text(const struct request *r);
+
 /* Whether glass_mask hides NAME's value. */
 bool trace_is_masked(const struct request *r, struct str name);
 
