@@ -17,6 +17,7 @@
 #include "load.h"
 #include "main_conf.h"
 #include "trace/control.h"
+#include "trace/hold.h"
 #include "trace/trace.h"
 #include "upstream/pool.h"
 #include "version.h"
@@ -55,6 +56,7 @@ static void open_control(struct conf *c)
 
     if (path.n > 4 && str_eq(str_skip(path, path.n - 4), STR(".pid")))
         path.n -= 4;
+    breakpoints_open(arena_printf(c->arena, "%.*s.breakpoints", STR_ARG(path)));
     path = trace_control_path(c, arena_printf(c->arena, "%.*s.sock", STR_ARG(path)));
     if (control_open(&worker, path) < 0)
         log_event(c, LOG_WARN_, errno, "the control socket \"%.*s\" cannot be opened: nothing can attach", STR_ARG(path));
@@ -85,6 +87,7 @@ static void stop_gracefully(int signal_number)
     worker.is_quitting = true;
     worker.on_idle = on_idle;
     worker.conf->is_retired = true;
+    hold_release_all("the proxy is quitting");
     pools_close(worker.conf);
     listeners_close(&worker, worker.conf, NULL);
     connections_close_idle(&worker, NULL);
@@ -95,12 +98,12 @@ static void stop_gracefully(int signal_number)
         loop_stop(worker.loop);
 }
 
-static void reload(int signal_number)
+static const char *reload(void)
 {
+    static char words[1000];
     struct conf *old = worker.conf, *c;
     struct conf_tree *t;
 
-    (void)signal_number;
     log_event(old, LOG_NOTICE_, 0, "reconfiguring");
     c = load(&t);
     if (c && t->n_errors == 0 && log_open(c) == 0 && listeners_open(&worker, c, old) == 0) {
@@ -111,13 +114,21 @@ static void reload(int signal_number)
         connections_close_idle(&worker, old);
         log_event(c, LOG_NOTICE_, 0, "reconfigured");
         conf_release(old);
-        return;
+        return NULL;
     }
+    snprintf(words, sizeof words, "%.*s", t->errors ? (int)t->errors->message.n : 0, t->errors ? t->errors->message.p : "");
     for (const struct conf_error *e = t->errors; e; e = e->next)
         log_event(old, LOG_EMERG_, 0, "%.*s", STR_ARG(e->message));
     if (c)
         log_close(c);
     arena_free(t->arena);
+    return words;
+}
+
+static void on_reload_signal(int signal_number)
+{
+    (void)signal_number;
+    reload();
 }
 
 static void reopen(int signal_number)
@@ -294,7 +305,8 @@ int main(int argc, char **argv)
     loop_on_signal(worker.loop, SIGTERM, stop_now);
     loop_on_signal(worker.loop, SIGINT, stop_now);
     loop_on_signal(worker.loop, SIGQUIT, stop_gracefully);
-    loop_on_signal(worker.loop, SIGHUP, reload);
+    loop_on_signal(worker.loop, SIGHUP, on_reload_signal);
+    worker.reload = reload;
     loop_on_signal(worker.loop, SIGUSR1, reopen);
     write_pid(c);
     if (main_become_user(c) < 0) {
@@ -305,6 +317,7 @@ int main(int argc, char **argv)
     open_control(c);
     loop_run(worker.loop);
     control_close();
+    breakpoints_close();
     listeners_close(&worker, worker.conf, NULL);
     unlink(pid_path.p);
     return 0;

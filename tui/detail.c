@@ -258,7 +258,7 @@ static void build_timeline(struct detail *d, const json_t *r)
         const json_t *later = json_array_get(phases, i + 1);
         long long from = number(p, "us"), to = later ? number(later, "us") : all;
         int bar = all > 0 ? (int)((to - from) * 30 / all) : 0;
-        add(d, STYLE_PLAIN, "%10lld us  %-26s %8lld us  %.*s", from, text(p, "name"), to - from < 0 ? 0 : to - from, bar < 0 ? 0 : bar,
+        add(d, STYLE_PLAIN, "%10lld us  %-26s %8lld us  %.*s", from, text(p, "phase"), to - from < 0 ? 0 : to - from, bar < 0 ? 0 : bar,
             "##############################");
     }
 }

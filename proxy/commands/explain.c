@@ -158,7 +158,7 @@ int command_explain(int argc, char **argv)
     r->is_dry_run = true;
     r->listener = l;
     buf_adds(&connection->unread, buf_str(&head));
-    read_request(connection);
+    read_request(r);
     report(r, as_json);
     return 0;
 }

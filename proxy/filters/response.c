@@ -15,6 +15,7 @@
 #include "http/date.h"
 #include "http/log.h"
 #include "phases/engine.h"
+#include "trace/capture.h"
 #include "version.h"
 
 static const struct {
@@ -94,7 +95,8 @@ static struct str absolute_location(struct request *r, struct str location)
     return s;
 }
 
-static void send_page(struct request *r, unsigned status);
+static void make_page(struct request *r, unsigned status);
+static void send_header(struct request *r);
 
 static void add_line(struct buf *b, const char *name, struct str value)
 {
@@ -185,17 +187,20 @@ static void replace_by_page(struct request *r)
             *ARRAY_PUSH(&kept, r->arena) = out->fields.items[i];
     *out = (struct response){.content_length = -1, .last_modified = (time_t)-1, .fields = kept};
     r->error_status = 0;
-    send_page(r, status);
+    make_page(r, status);
+    send_header(r);
+    response_write(r, out->text);
     out->drops_body = true;
 }
 
-void response_send_header(struct request *r)
+/* Runs the header filters and queues the header. A filter may replace the response (304, 412, 416): then the body that
+ * follows is dropped. */
+static void send_header(struct request *r)
 {
     struct response *out = &r->response;
 
     if (out->is_header_sent)
         return;
-    r->phase = PHASE_RESPONSE_HEADER_FILTERS;
     if (r->error_status) {
         out->status = r->error_status;
         out->status_line = STR("");
@@ -211,7 +216,6 @@ void response_send_header(struct request *r)
     if (r->version == 9) {
         r->keeps_alive = false;
         out->is_chunked = false;
-        r->phase = PHASE_BODY;
         return;
     }
     if (out->status == 204 || out->status == 304) {
@@ -232,7 +236,20 @@ void response_send_header(struct request *r)
             r->keeps_alive = false;
     }
     write_header(r);
-    r->phase = PHASE_BODY;
+}
+
+static void start_body(struct request *r)
+{
+    void (*write_body)(struct request *r) = r->response.write_body; /* a filter's page has none of its own */
+
+    send_header(r);
+    request_enter_phase(r, PHASE_BODY, write_body);
+}
+
+void response_start(struct request *r, void (*write_body)(struct request *r))
+{
+    r->response.write_body = write_body;
+    request_enter_phase(r, PHASE_RESPONSE_HEADER_FILTERS, start_body);
 }
 
 static void emit(struct request *r, struct str s)
@@ -279,6 +296,8 @@ void response_write(struct request *r, struct str s)
 {
     if (r->response.drops_body)
         return;
+    if (!r->response.is_header_only)
+        capture_add(r, CAPTURED_RESPONSE, s);
     if (r->response.ranges.n)
         emit_ranges(r, s, -1, 0, (long long)s.n);
     else
@@ -289,6 +308,8 @@ void response_write_file(struct request *r, int fd, off_t offset, off_t length)
 {
     if (r->response.drops_body)
         return;
+    if (!r->response.is_header_only)
+        capture_add_file(r, CAPTURED_RESPONSE, fd, offset, length);
     if (r->response.ranges.n)
         emit_ranges(r, STR(""), fd, offset, length);
     else
@@ -344,8 +365,19 @@ void response_send_text(struct request *r, unsigned status, struct str type, str
     r->response.status = status;
     r->response.content_length = (long long)body.n;
     r->response.content_type = type;
-    response_send_header(r);
-    response_write(r, body);
+    r->response.text = body;
+    response_start(r, response_write_text);
+}
+
+void response_write_text(struct request *r)
+{
+    response_write(r, r->response.text);
+    response_end(r);
+}
+
+void response_write_whole_file(struct request *r)
+{
+    response_write_file(r, r->response.file_fd, 0, r->response.file_bytes);
     response_end(r);
 }
 
@@ -364,11 +396,12 @@ static bool is_msie(const struct request *r)
 
 void response_send_special(struct request *r, unsigned status)
 {
-    send_page(r, status);
-    response_end(r);
+    make_page(r, status);
+    response_start(r, response_write_text);
 }
 
-static void send_page(struct request *r, unsigned status)
+/* nginx's page for STATUS, as the response. */
+static void make_page(struct request *r, unsigned status)
 {
     static const char padding[] =
         "<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n";
@@ -386,7 +419,6 @@ static void send_page(struct request *r, unsigned status)
         words = STR("400 Request Header Or Cookie Too Large");
     if (status == 204 || status < 300 || words.n == 0) {
         out->content_length = status == 204 ? -1 : 0;
-        response_send_header(r);
         return;
     }
     if (status == 494)
@@ -403,7 +435,6 @@ static void send_page(struct request *r, unsigned status)
     out->content_type = STR("text/html");
     out->content_length = (long long)buf_len(&b);
     out->last_modified = (time_t)-1;
-    response_send_header(r);
-    response_write(r, buf_str(&b));
+    out->text = arena_str(r->arena, buf_str(&b));
     buf_free(&b);
 }

@@ -6,9 +6,12 @@
 
 #include "http/request.h"
 
-/* Runs the header filters and queues the header. What is set in r->response is the input. A filter may replace the
- * response (304, 412, 416): then the body that follows is dropped. */
-void response_send_header(struct request *r);
+/* Sends the response: what is set in r->response is the input of the header filters, and WRITE_BODY writes the body and
+ * ends the response when it is its turn. */
+void response_start(struct request *r, void (*write_body)(struct request *r));
+/* A body for response_start(): r->response.text, or content_length bytes of r->response.file_fd. */
+void response_write_text(struct request *r);
+void response_write_whole_file(struct request *r);
 
 /* Body bytes in order; response_end() completes the response. */
 void response_write(struct request *r, struct str s);

@@ -162,3 +162,14 @@ const struct location *location_find_named(const struct server *s, struct str na
     }
     return NULL;
 }
+
+struct str location_text(struct arena *a, const struct location *l)
+{
+    static const char *const modifiers[] = {"", "^~ ", "= ", "~ ", "", ""};
+
+    if (!l->parent && l->name.n == 0)
+        return STR("");
+    if (l->kind == LOCATION_REGEX && l->directive && l->directive->n_args == 3)
+        return arena_printf(a, "%.*s %.*s", STR_ARG(l->directive->args[1]), STR_ARG(l->name));
+    return arena_printf(a, "%s%.*s", modifiers[l->kind], STR_ARG(l->name));
+}

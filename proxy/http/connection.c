@@ -17,6 +17,7 @@
 #include "http/request.h"
 #include "http/request_body.h"
 #include "phases/engine.h"
+#include "trace/hold.h"
 #include "upstream/upstream.h"
 #include "util/mem.h"
 
@@ -357,9 +358,9 @@ static bool awaits_body(struct request *r)
     return !r->connection->peer_closed && !r->connection->worker->is_quitting && request_body_discard(r) == REQUEST_BODY_AGAIN;
 }
 
-static void request_is_sent(struct connection *c)
+static void request_is_sent(struct request *r)
 {
-    struct request *r = c->request;
+    struct connection *c = r->connection;
     struct core_loc *loc = CORE_LOC(r);
     const long *keepalive = loc->keepalive_timeout.ptr;
     struct worker *w = c->worker;
@@ -453,8 +454,11 @@ void connection_flush(struct connection *c)
     } else {
         timer_stop(c->worker->loop, &c->send_timer);
     }
-    if (r && result == OUTPUT_EMPTY && r->is_finished) {
-        request_is_sent(c);
+    if (r && result == OUTPUT_EMPTY && r->is_finished && !r->hold) {
+        if (r->phase == PHASE_LOG)
+            request_is_sent(r);
+        else
+            request_enter_phase(r, PHASE_LOG, request_is_sent);
         return;
     }
     connection_watch(c);
@@ -520,7 +524,8 @@ static void handle_read(struct connection *c)
         }
         if (c->state == CONNECTION_IDLE)
             read_request_start(c);
-        read_request(c);
+        else
+            read_request(c->request);
         return;
     case CONNECTION_READING_BODY: request_body_event(c->request); return;
     case CONNECTION_TUNNEL: upstream_client_event(c->request); return;
@@ -529,6 +534,8 @@ static void handle_read(struct connection *c)
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
             c->peer_closed = true;
             connection_watch(c);
+            if (c->request && c->request->hold)
+                hold_note(c->request, HOLD_CLIENT_GONE);
             if (c->request && c->request->upstream && upstream_client_gone(c->request))
                 return;
         } else if (n > 0) { /* the next request, early: read it now so that it does not wake us again */
@@ -543,7 +550,7 @@ static void handle_read(struct connection *c)
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || loop_now_ms(c->worker->loop) >= c->lingering_until_ms)
             connection_close(c);
         else
-            request_is_sent(c);
+            request_is_sent(c->request);
         return;
     case CONNECTION_LINGERING:
         n = recv(c->io.fd, buf, sizeof buf, 0);

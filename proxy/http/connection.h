@@ -13,6 +13,7 @@ struct request;
 
 /* What serves: the loop and the configuration in force. One per process; tools make one of their own. */
 struct worker {
+    const char *(*reload)(void); /* takes on a new configuration; NULL, or why the old one stays */
     struct loop *loop;
     struct conf *conf;
     struct connection *connections;

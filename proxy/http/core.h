@@ -168,6 +168,9 @@ enum location_result location_choose(const struct location *root, struct str uri
                                      const struct location **found, struct candidates *seen);
 const struct location *location_find_named(const struct server *s, struct str name);
 
+/* L with its modifier, as it is written; "" for a server's own level. */
+struct str location_text(struct arena *a, const struct location *l);
+
 /* A new location below the present level; its structures are the present level's afterwards. */
 struct location *location_new(struct conf *c, struct directive *d, enum location_kind kind);
 

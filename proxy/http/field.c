@@ -124,6 +124,7 @@ struct str origin_text(struct arena *a, const struct origin *o)
     case ORIGIN_UPSTREAM: return STR("upstream");
     case ORIGIN_HOP_BY_HOP: return STR("hop-by-hop");
     case ORIGIN_DEFAULT: return o->why ? arena_printf(a, "default (%s)", o->why) : STR("default");
+    case ORIGIN_EDIT: return arena_printf(a, "edit %s", o->why);
     case ORIGIN_DIRECTIVE: break;
     }
     if (!o->directive)

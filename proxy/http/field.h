@@ -72,7 +72,8 @@ enum origin_kind {
     ORIGIN_UPSTREAM,  /* received from the upstream, passed unchanged */
     ORIGIN_DEFAULT,   /* what nginx does where nothing is configured */
     ORIGIN_DIRECTIVE, /* set or changed by a directive */
-    ORIGIN_HOP_BY_HOP /* belongs to one connection only (RFC 9110 7.6.1) */
+    ORIGIN_HOP_BY_HOP, /* belongs to one connection only (RFC 9110 7.6.1) */
+    ORIGIN_EDIT       /* a person changed it while the request was held */
 };
 
 struct origin {

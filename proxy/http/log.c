@@ -37,6 +37,12 @@ static const struct conf_enum levels[] = {
     {"notice", LOG_NOTICE_}, {"info", LOG_INFO_}, {"debug", LOG_DEBUG_}, {NULL, 0}};
 
 static int default_fd = STDERR_FILENO;
+void (*log_watcher)(enum log_level level, struct str line);
+
+struct str log_level_name(enum log_level level)
+{
+    return str_of(levels[level - 1].name);
+}
 
 void log_set_default(int fd)
 {
@@ -161,6 +167,8 @@ static void write_line(struct conf *c, const struct request *r, enum log_level l
     const struct log_targets *t = targets_of(c, r);
     struct str s = buf_str(b);
 
+    if (log_watcher)
+        log_watcher(level, s);
     if (!t) {
         if (write(default_fd, s.p, s.n) < 0)
             return;

@@ -30,6 +30,10 @@ void log_close(struct conf *c);
 /* Until a configuration says otherwise: where -e points. */
 void log_set_default(int fd);
 
+/* Is given every line that a log takes; NULL: nobody. */
+extern void (*log_watcher)(enum log_level level, struct str line);
+struct str log_level_name(enum log_level level);
+
 bool log_wants(struct conf *c, const struct request *r, enum log_level level);
 /* ERR is an errno, 0 for none. R, CONNECTION may be NULL. */
 void log_event(struct conf *c, enum log_level level, int err, const char *format, ...)

@@ -16,16 +16,34 @@
 #include "http/request_body.h"
 #include "http/uri.h"
 #include "phases/engine.h"
+#include "trace/hold.h"
 #include "trace/trace.h"
 #include "upstream/upstream.h"
 
 enum room { ROOM_ENOUGH, ROOM_LINE_TOO_LONG, ROOM_NO_BUFFERS };
 
+static void start_reading(struct request *r)
+{
+    struct connection *c = r->connection;
+    const struct core_srv *srv = CORE_SRV(r);
+
+    c->state = CONNECTION_READING_HEADER;
+    c->header_room = (size_t)srv->client_header_buffer_size.num;
+    c->n_large_buffers = 0;
+    timer_start(c->worker->loop, &c->timer, (uint64_t)srv->client_header_timeout.num);
+    connection_watch(c);
+    read_request(r);
+}
+
+static void accepted(struct request *r)
+{
+    request_enter_phase(r, PHASE_READ_REQUEST, start_reading);
+}
+
 void read_request_start(struct connection *c)
 {
     struct request *r = request_new(c->conf, c);
     const struct server *s = c->listener->default_server;
-    const struct core_srv *srv;
 
     r->id = ++c->worker->next_request_id;
     r->started_ms = loop_now_ms(c->worker->loop);
@@ -33,19 +51,14 @@ void read_request_start(struct connection *c)
     r->srv_conf = s->level.srv;
     r->loc_conf = s->level.loc;
     r->location = s->root;
-    r->phase_us[PHASE_ACCEPT] = r->phase_us[PHASE_READ_REQUEST] = 1;
-    r->phase = PHASE_READ_REQUEST;
     r->is_pipelined = c->requests && c->is_pipelining;
     c->is_pipelining = false;
     c->request = r;
     c->requests++;
     c->worker->n_requests++;
-    c->state = CONNECTION_READING_HEADER;
-    srv = CORE_SRV(r);
-    c->header_room = (size_t)srv->client_header_buffer_size.num;
-    c->n_large_buffers = 0;
-    timer_start(c->worker->loop, &c->timer, (uint64_t)srv->client_header_timeout.num);
-    connection_watch(c);
+    c->state = CONNECTION_PROCESSING;
+    timer_stop(c->worker->loop, &c->timer);
+    request_enter_phase(r, PHASE_ACCEPT, accepted);
 }
 
 /* Takes N bytes of a line (IS_COMPLETE or not) out of the header buffers. */
@@ -75,7 +88,7 @@ static void refuse(struct request *r, unsigned status, const char *why)
     request_fail(r, status);
 }
 
-static enum method method_of(struct str s)
+enum method request_method_of(struct str s)
 {
     static const struct {
         const char *name;
@@ -98,7 +111,6 @@ void request_set_server(struct request *r, struct str host)
     r->location = r->server->root;
 }
 
-/* Sets the URI and its parts from the target. False if it is invalid. */
 bool request_set_target(struct request *r, struct str uri)
 {
     struct uri_parts parts;
@@ -141,7 +153,7 @@ static bool read_line(struct connection *c, struct request *r)
         r->version = result == PARSE_INVALID_09_METHOD ? 9 : 1000;
         if (result != PARSE_INVALID_METHOD && line.method.n) {
             r->method_name = r->original_method = arena_str(r->arena, line.method);
-            r->method = method_of(r->method_name);
+            r->method = request_method_of(r->method_name);
         }
         refuse(r, result == PARSE_INVALID_VERSION ? 505 : 400,
                result == PARSE_INVALID_METHOD    ? "client sent invalid method while reading client request line"
@@ -159,7 +171,7 @@ static bool read_line(struct connection *c, struct request *r)
     buf_consume(&c->unread, line.consumed);
     r->request_line = line.line;
     r->method_name = r->original_method = line.method;
-    r->method = method_of(line.method);
+    r->method = request_method_of(line.method);
     r->version = line.version;
     r->target = line.target;
     if (!request_set_target(r, line.uri)) {
@@ -326,9 +338,9 @@ static bool read_field(struct connection *c, struct request *r)
     return check_unique(r, f);
 }
 
-void read_request(struct connection *c)
+void read_request(struct request *r)
 {
-    struct request *r = c->request;
+    struct connection *c = r->connection;
 
     if (r->request_line.n == 0) {
         if (!read_line(c, r))
@@ -350,8 +362,9 @@ void request_finish_log(struct request *r)
         r->body_bytes_sent -= r->response.head.n;
     else
         r->body_bytes_sent = 0;
-    r->phase = PHASE_LOG;
-    request_run(r);
+    if (r->phase != PHASE_LOG)
+        request_note_phase(r, PHASE_LOG);
+    phase_table[PHASE_LOG].handler(r);
     if (r->upstream)
         upstream_release(r);
     request_body_release(r);
@@ -362,6 +375,7 @@ void request_abandon(struct request *r)
 {
     struct connection *c = r->connection;
 
+    hold_forget(r);
     if (r->upstream)
         upstream_release(r);
     if (r->response.status == 0)

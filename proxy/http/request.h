@@ -20,11 +20,22 @@
 struct connection;
 struct upstream;
 struct attempts;
+struct hold;
 struct trace_steps;
+struct edits;
+struct capture;
 struct request_body;
 
 enum method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS,
               METHOD_CONNECT, METHOD_TRACE };
+
+/* A phase that the request was in; internal redirects visit some again. */
+struct visit {
+    enum phase phase;
+    uint64_t us; /* since the request began */
+    struct str uri; /* as it was then */
+    const struct location *location;
+};
 
 /* Bytes START up to END of the body (RFC 9110 14). */
 struct byte_range {
@@ -50,6 +61,10 @@ struct response {
     struct str parts_end;
     long long body_offset; /* of what response_write() gets next */
     struct str head; /* as sent */
+    void (*write_body)(struct request *r); /* behind the header */
+    struct str text;                       /* a body of the proxy's own */
+    int file_fd;                           /* or of a file */
+    off_t file_bytes;
 };
 
 struct request {
@@ -62,6 +77,11 @@ struct request {
 
     const struct address *client; /* the connection's peer, or what a trusted proxy says (realip) */
     struct trace_steps *steps;
+    struct edits *edits;     /* by people, while it was held; NULL: none */
+    struct capture *captured; /* the bodies, if somebody was attached */
+    struct hold *hold;            /* it waits for a person here (trace/hold.h); NULL: it does not */
+    unsigned char step;           /* enum step: where it stops next */
+    enum phase step_from;
     struct request *next_finished; /* in the ring */
     const struct address *server_address; /* where the client connected to; set when finished */
     struct str location_uri;              /* what the location was chosen by */
@@ -70,7 +90,8 @@ struct request {
     struct str request_id;
     double start_time;           /* seconds since the epoch, for $msec-like uses */
     uint64_t started_ms;         /* of the loop's clock */
-    uint64_t phase_us[PHASE_COUNT], finished_us, started_us;
+    uint64_t finished_us, started_us;
+    ARRAY_OF(struct visit) visits;
 
     /* the request line */
     struct str original_method;

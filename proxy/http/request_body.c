@@ -12,6 +12,7 @@
 #include "http/connection.h"
 #include "http/log.h"
 #include "phases/engine.h"
+#include "trace/capture.h"
 #include "util/mem.h"
 
 enum { READ_BYTES = 32768, STREAM_BYTES = 65536 };
@@ -76,8 +77,10 @@ static unsigned take(struct request *r, struct request_body *b, struct str in)
 
     if (!r->is_chunked) {
         size_t n = (long long)in.n < b->rest_bytes ? in.n : (size_t)b->rest_bytes;
-        if (!b->is_discarding)
+        if (!b->is_discarding) {
             buf_add(&b->memory, in.p, n);
+            capture_add(r, CAPTURED_REQUEST, (struct str){in.p, n});
+        }
         b->rest_bytes -= (long long)n;
         b->received_bytes += (long long)n;
         in = str_skip(in, n);
@@ -93,6 +96,7 @@ static unsigned take(struct request *r, struct request_body *b, struct str in)
                     return 413;
                 }
                 buf_add(&b->memory, data.p, data.n);
+                capture_add(r, CAPTURED_REQUEST, data);
             }
         }
         if (result == CHUNKED_INVALID) {

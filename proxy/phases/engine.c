@@ -10,6 +10,7 @@
 #include "http/connection.h"
 #include "http/log.h"
 #include "http/uri.h"
+#include "trace/hold.h"
 #include "trace/trace.h"
 #include "util/mem.h"
 
@@ -67,41 +68,55 @@ const struct str *request_field(const struct request *r, enum field_id id)
     return f ? &f->value : NULL;
 }
 
-void request_enter_phase(struct request *r, enum phase phase)
+void request_note_phase(struct request *r, enum phase phase)
 {
+    struct visit *v;
+
+    if (r->visits.n)
+        trace_phase(r);
     r->phase = phase;
-    r->phase_us[phase] = request_age_us(r) + 1;
-    trace_phase(r);
+    v = ARRAY_PUSH(&r->visits, r->arena);
+    *v = (struct visit){phase, request_age_us(r), r->uri, r->location};
+}
+
+void request_pause(struct request *r, void (*go_on)(struct request *r))
+{
+    if (!hold_here(r, go_on))
+        go_on(r);
+}
+
+void request_enter_phase(struct request *r, enum phase phase, void (*go_on)(struct request *r))
+{
+    request_note_phase(r, phase);
+    request_pause(r, go_on);
+}
+
+/* Runs the present phase's handler. False when the phases end here, for now or for good. */
+static bool run_handler(struct request *r)
+{
+    const struct phase_row *row = &phase_table[r->phase];
+    int answer = row->handler ? row->handler(r) : PHASE_NEXT;
+
+    if (answer >= 100)
+        request_fail(r, (unsigned)answer);
+    if (answer == PHASE_NEXT)
+        r->phase++;
+    return answer == PHASE_NEXT || answer == PHASE_GOTO;
+}
+
+static void go_on(struct request *r)
+{
+    if (run_handler(r))
+        request_run(r);
 }
 
 void request_run(struct request *r)
 {
-    while (r->phase < PHASE_COUNT) {
-        const struct phase_row *row = &phase_table[r->phase];
-        int answer;
-
-        request_enter_phase(r, r->phase);
-        answer = row->handler ? row->handler(r) : PHASE_NEXT;
-        if (answer == PHASE_NEXT) {
-            r->phase++;
-        } else if (answer >= 100) {
-            request_fail(r, (unsigned)answer);
+    do {
+        request_note_phase(r, r->phase);
+        if (hold_here(r, go_on))
             return;
-        } else if (answer != PHASE_GOTO) {
-            return;
-        }
-    }
-}
-
-void request_resume(struct request *r, int answer)
-{
-    if (answer >= 100) {
-        request_fail(r, (unsigned)answer);
-    } else {
-        if (answer == PHASE_NEXT)
-            r->phase++;
-        request_run(r);
-    }
+    } while (run_handler(r));
 }
 
 static bool is_msie6(struct str agent)

@@ -12,14 +12,16 @@ void request_free(struct request *r);
 
 /* Runs the phases from r->phase on, until one waits or the response is on its way. */
 void request_run(struct request *r);
-/* Continues behind a handler that answered AGAIN, with what it would have answered. */
-void request_resume(struct request *r, int answer);
 
 /* Microseconds since R began. */
 uint64_t request_age_us(const struct request *r);
 
 /* The request is now in PHASE: for the trace. */
-void request_enter_phase(struct request *r, enum phase phase);
+void request_note_phase(struct request *r, enum phase phase);
+/* Enters PHASE and calls GO_ON: at once, or when a person lets R go on who holds it there. */
+void request_enter_phase(struct request *r, enum phase phase, void (*go_on)(struct request *r));
+/* The same for a phase that was noted before. */
+void request_pause(struct request *r, void (*go_on)(struct request *r));
 
 /* Ends the request with STATUS: an error page, a redirect, or nginx's own small page. */
 void request_fail(struct request *r, unsigned status);

@@ -36,6 +36,7 @@ struct phase_row {
     const char *name;
     int (*handler)(struct request *r); /* NULL: the step is driven by the connection or the upstream machine */
     const char *may_change;
+    const char *group; /* of phases that a person steps over at once */
 };
 
 extern const struct phase_row phase_table[PHASE_COUNT];

@@ -131,9 +131,9 @@ static int send_file(struct request *r)
     if (CORE_LOC(r)->etag.num)
         response_add(r, "ETag", arena_printf(r->arena, "\"%lx-%lx\"", (unsigned long)st.st_mtime, (unsigned long)st.st_size),
                      (struct origin){ORIGIN_DEFAULT, NULL, "etag"});
-    response_send_header(r);
-    response_write_file(r, fd, 0, st.st_size);
-    response_end(r);
+    r->response.file_fd = fd;
+    r->response.file_bytes = st.st_size;
+    response_start(r, response_write_whole_file);
     return PHASE_DONE;
 }
 

@@ -13,13 +13,18 @@
 #include <unistd.h>
 
 #include "http/log.h"
+#include "trace/account.h"
+#include "trace/capture.h"
+#include "trace/control_command.h"
 #include "trace/filter.h"
+#include "trace/hold.h"
+#include "trace/log_ring.h"
 #include "trace/json_write.h"
 #include "trace/trace.h"
 #include "util/mem.h"
 #include "version.h"
 
-enum { QUEUE_BYTES = 1 << 20, LINE_BYTES = 1 << 16, MAX_CLIENTS = 64 };
+enum { QUEUE_BYTES = 1 << 20, LINE_BYTES = 1 << 20, MAX_CLIENTS = 64, WHO_BYTES = 80 };
 enum detail { DETAIL_NONE, DETAIL_SUMMARY, DETAIL_FULL };
 
 struct client {
@@ -27,10 +32,13 @@ struct client {
     struct client *next;
     struct buf in, out;
     enum detail detail;
-    bool wants_phases;
+    bool wants_phases, wants_logs, is_debugger;
+    char who[WHO_BYTES]; /* for the record of what it changes */
     struct arena *filter_arena;
     struct filter *filter; /* NULL: everything */
-    unsigned long n_dropped;
+    unsigned long n_dropped, n_sampled;
+    unsigned max_per_second, n_this_second; /* events; 0: all */
+    uint64_t second;
     bool is_closing;
 };
 
@@ -39,6 +47,7 @@ static struct io listener = {.fd = -1};
 static struct client *clients;
 static unsigned n_clients;
 static char socket_path[108];
+static uint64_t opened_ms;
 
 static void watch(struct client *c)
 {
@@ -70,11 +79,21 @@ static void disconnect(struct client *c)
         return;
     c->is_closing = true;
     c->detail = DETAIL_NONE;
-    c->wants_phases = false;
+    c->wants_phases = c->wants_logs = c->is_debugger = false;
     loop_watch(worker->loop, &c->io, 0);
     close(c->io.fd);
     count_watchers();
     loop_post(worker->loop, free_client, c);
+}
+
+/* Tells C what it was not sent: "dropped" did not fit its queue, "sampled" was more than it wants in a second. */
+static void report_drops(struct client *c)
+{
+    if (c->n_dropped)
+        buf_printf(&c->out, "{\"v\":%d,\"event\":\"dropped\",\"count\":%lu}\n", CONTROL_VERSION, c->n_dropped);
+    if (c->n_sampled)
+        buf_printf(&c->out, "{\"v\":%d,\"event\":\"sampled\",\"count\":%lu}\n", CONTROL_VERSION, c->n_sampled);
+    c->n_dropped = c->n_sampled = 0;
 }
 
 static void flush(struct client *c)
@@ -92,11 +111,33 @@ static void flush(struct client *c)
             break;
         buf_consume(&c->out, (size_t)n);
     }
-    if (c->n_dropped && buf_len(&c->out) < QUEUE_BYTES / 2) {
-        buf_printf(&c->out, "{\"v\":%d,\"event\":\"dropped\",\"count\":%lu}\n", CONTROL_VERSION, c->n_dropped);
-        c->n_dropped = 0;
-    }
+    if (c->n_dropped && buf_len(&c->out) < QUEUE_BYTES / 2)
+        report_drops(c);
     watch(c);
+}
+
+/* Whether C is to be sent an event now; counts it as dropped otherwise. */
+static bool has_turn(struct client *c)
+{
+    uint64_t second = loop_now_ms(worker->loop) / 1000;
+
+    if (buf_len(&c->out) > QUEUE_BYTES / 2) {
+        c->n_dropped++;
+        return false;
+    }
+    if (!c->max_per_second)
+        return true;
+    if (c->second != second) {
+        c->second = second;
+        c->n_this_second = 0;
+        report_drops(c);
+    }
+    if (c->n_this_second >= c->max_per_second) {
+        c->n_sampled++;
+        return false;
+    }
+    c->n_this_second++;
+    return true;
 }
 
 /* An event for C; dropped if its queue is full. */
@@ -134,12 +175,13 @@ static void tell_phase(struct request *r)
     for (struct client *c = clients, *next; c; c = next) {
         struct buf *b;
         next = c->next;
-        if (!c->wants_phases || !filter_matches(c->filter, r))
+        if (!c->wants_phases || !filter_matches(c->filter, r) || !has_turn(c))
             continue;
         b = new_line();
         write_str(b, "event", STR("phase"));
-        trace_describe_summary(b, r);
-        write_num(b, "us", (long long)r->phase_us[r->phase] - 1);
+        write_num(b, "request", (long long)r->id);
+        write_num(b, "time_ms", (long long)(r->start_time * 1000));
+        account_describe(b, r, r->visits.n - 1);
         queue(c, end_line(b));
     }
 }
@@ -149,12 +191,8 @@ static void tell_finished(struct request *r)
     for (struct client *c = clients, *next; c; c = next) {
         struct buf *b;
         next = c->next;
-        if (c->detail == DETAIL_NONE || !filter_matches(c->filter, r))
+        if (c->detail == DETAIL_NONE || !filter_matches(c->filter, r) || !has_turn(c))
             continue;
-        if (buf_len(&c->out) > QUEUE_BYTES - LINE_BYTES / 4) {
-            c->n_dropped++;
-            continue;
-        }
         b = new_line();
         write_str(b, "event", STR("request"));
         if (c->detail == DETAIL_FULL)
@@ -165,19 +203,67 @@ static void tell_finished(struct request *r)
     }
 }
 
-static struct trace_watcher watcher = {tell_phase, tell_finished};
+static void tell_held(struct request *r, const char *event, const char *why)
+{
+    for (struct client *c = clients, *next; c; c = next) {
+        struct buf *b;
+        next = c->next;
+        if (!c->is_debugger)
+            continue;
+        b = new_line();
+        write_str(b, "event", str_of(event));
+        write_str(b, "why", str_of(why));
+        trace_describe_summary(b, r);
+        queue(c, end_line(b));
+    }
+}
+
+static void tell_log(enum log_level level, struct str line)
+{
+    for (struct client *c = clients, *next; c; c = next) {
+        struct buf *b;
+        next = c->next;
+        if (!c->wants_logs || !has_turn(c))
+            continue;
+        b = new_line();
+        write_str(b, "event", STR("log"));
+        log_ring_describe_line(b, level, line);
+        queue(c, end_line(b));
+    }
+}
+
+static struct trace_watcher watcher = {tell_phase, tell_finished, tell_held};
 
 static void count_watchers(void)
 {
+    unsigned n_debuggers = 0;
+
     trace_watcher = NULL;
-    for (struct client *c = clients; c; c = c->next)
-        if (c->detail != DETAIL_NONE || c->wants_phases)
+    for (struct client *c = clients; c; c = c->next) {
+        if (c->is_closing)
+            continue;
+        n_debuggers += c->is_debugger;
+        if (c->detail != DETAIL_NONE || c->wants_phases || c->is_debugger)
             trace_watcher = &watcher;
+    }
+    capture_enable(n_clients > 0);
+    hold_set_debuggers(n_debuggers);
+}
+
+void control_set_debugger(struct client *c, bool is_debugger)
+{
+    c->is_debugger = is_debugger;
+    count_watchers();
+}
+
+struct str control_who(const struct client *c)
+{
+    return str_of(c->who);
 }
 
 /* --- commands --- */
 
-static struct str member(const json_t *command, const char *name)
+struct str control_member(const json_t *command, const char *name)
 {
     const char *s = json_string_value(json_object_get(command, name));
 
@@ -203,12 +289,15 @@ static const char *read_filter(struct arena *a, const json_t *command, struct fi
 
 static const char *subscribe(struct client *c, const json_t *command, struct buf *b)
 {
-    struct str detail = member(command, "detail");
+    struct str detail = control_member(command, "detail");
+    const json_t *rate = json_object_get(command, "max_per_second");
     struct filter *filter;
     struct arena *a;
     const char *error;
 
     (void)b;
+    if (rate && (!json_is_integer(rate) || json_integer_value(rate) < 0 || json_integer_value(rate) > 1000000))
+        return "\"max_per_second\" must be a number";
     if (detail.n && !str_eq(detail, STR("summary")) && !str_eq(detail, STR("full")))
         return "\"detail\" must be \"summary\" or \"full\"";
     a = arena_new(512);
@@ -223,6 +312,8 @@ static const char *subscribe(struct client *c, const json_t *command, struct buf
     c->filter = filter;
     c->detail = str_eq(detail, STR("full")) ? DETAIL_FULL : DETAIL_SUMMARY;
     c->wants_phases = json_is_true(json_object_get(command, "phases"));
+    c->wants_logs = json_is_true(json_object_get(command, "logs"));
+    c->max_per_second = rate ? (unsigned)json_integer_value(rate) : 0;
     count_watchers();
     return NULL;
 }
@@ -231,14 +322,21 @@ static const char *unsubscribe(struct client *c, const json_t *command, struct b
 {
     (void)command, (void)b;
     c->detail = DETAIL_NONE;
-    c->wants_phases = false;
+    c->wants_phases = c->wants_logs = false;
     count_watchers();
     return NULL;
 }
 
 static const char *hello(struct client *c, const json_t *command, struct buf *b)
 {
-    (void)c, (void)command;
+    struct str name = control_member(command, "who");
+
+    if (name.n && strncmp(c->who, "uid ", 4) == 0) { /* what the system says of it stays beside what it says itself */
+        char system[WHO_BYTES];
+        memcpy(system, c->who, sizeof system);
+        snprintf(c->who, sizeof c->who, "%.*s, %.50s", (int)(name.n < 24 ? name.n : 24), name.p, system);
+    }
+    write_str(b, "who", str_of(c->who));
     write_str(b, "glassproxy", STR(GLASSPROXY_VERSION));
     write_str(b, "nginx", STR(GLASSPROXY_NGINX_VERSION));
     write_num(b, "pid", getpid());
@@ -278,19 +376,54 @@ static const char *list(struct client *c, const json_t *command, struct buf *b)
     return NULL;
 }
 
-static const char *get(struct client *c, const json_t *command, struct buf *b)
+struct request *control_request(const json_t *command, const char **error)
 {
     const json_t *id = json_object_get(command, "request");
     struct request *r;
 
-    (void)c;
-    if (!json_is_integer(id))
-        return "\"request\" must be a number";
-    r = trace_find((uint64_t)json_integer_value(id));
+    if (!json_is_integer(id)) {
+        *error = "\"request\" must be a number";
+        return NULL;
+    }
+    r = hold_find((uint64_t)json_integer_value(id));
     if (!r)
-        return "no such request: it is not finished, or the ring has dropped it";
+        r = trace_find((uint64_t)json_integer_value(id));
+    if (!r)
+        *error = "no such request: it is neither held nor finished, or the ring has dropped it";
+    return r;
+}
+
+static const char *get(struct client *c, const json_t *command, struct buf *b)
+{
+    const char *error = NULL;
+    struct request *r = control_request(command, &error);
+
+    (void)c;
+    if (!r)
+        return error;
     write_open(b, "detail", '{');
     trace_describe(b, r);
+    write_close(b, '}');
+    return NULL;
+}
+
+static const char *body(struct client *c, const json_t *command, struct buf *b)
+{
+    struct str which = control_member(command, "of");
+    const char *error = NULL;
+    struct request *r = control_request(command, &error);
+
+    (void)c;
+    if (!r)
+        return error;
+    if (!str_eq(which, STR("request")) && !str_eq(which, STR("response")))
+        return "\"of\" must be \"request\" or \"response\"";
+    write_num(b, "request", (long long)r->id);
+    write_open(b, "body", '{');
+    write_str(b, "of", which);
+    error = capture_describe(b, r, str_eq(which, STR("request")) ? CAPTURED_REQUEST : CAPTURED_RESPONSE, json_is_true(json_object_get(command, "decode")));
+    if (error)
+        write_str(b, "problem", str_of(error));
     write_close(b, '}');
     return NULL;
 }
@@ -302,64 +435,116 @@ static const char *config(struct client *c, const json_t *command, struct buf *b
     return NULL;
 }
 
+static const char *logs(struct client *c, const json_t *command, struct buf *b)
+{
+    (void)c, (void)command;
+    log_ring_describe(b);
+    return NULL;
+}
+
+static const char *reload(struct client *c, const json_t *command, struct buf *b)
+{
+    (void)c, (void)command, (void)b;
+    return worker->reload ? worker->reload() : "this process has no configuration to reload";
+}
+
+static void describe_totals(struct buf *b)
+{
+    const struct trace_totals *t = trace_totals();
+
+    write_num(b, "finished", (long long)t->requests);
+    write_num(b, "bytes_sent", (long long)t->bytes_sent);
+    write_num(b, "duration_us", (long long)t->duration_us);
+    write_open(b, "by_class", '{');
+    for (int i = 1; i < 6; i++) {
+        char name[] = "0xx";
+        name[0] = (char)('0' + i);
+        write_num(b, name, (long long)t->by_class[i]);
+    }
+    write_close(b, '}');
+    write_open(b, "by_duration", '['); /* [n] from 2^n microseconds on */
+    for (size_t i = 0; i < sizeof t->slower_than / sizeof t->slower_than[0]; i++)
+        write_num(b, NULL, (long long)t->slower_than[i]);
+    write_close(b, ']');
+}
+
 static const char *stats(struct client *c, const json_t *command, struct buf *b)
 {
-    long n = 0;
+    long n = 0, idle = 0, held = 0;
 
     (void)c, (void)command;
     for (struct request *r = trace_oldest(); r; r = trace_next(r))
         n++;
+    for (const struct connection *one = worker->connections; one; one = one->next)
+        idle += one->state == CONNECTION_IDLE;
+    for (struct request *r = hold_next(NULL); r; r = hold_next(r))
+        held++;
+    write_num(b, "uptime_ms", (long long)(loop_now_ms(worker->loop) - opened_ms));
     write_num(b, "connections", worker->n_connections);
+    write_num(b, "idle", idle);
     write_num(b, "accepted", (long long)worker->n_accepted);
     write_num(b, "requests", (long long)worker->n_requests);
+    write_num(b, "held", held);
     write_num(b, "kept", n);
     write_num(b, "clients", n_clients);
     write_num(b, "capacity", loop_capacity(worker->loop));
+    describe_totals(b);
+    upstreams_describe(b, worker->conf);
     return NULL;
 }
 
-static const struct {
-    const char *name;
-    const char *(*run)(struct client *c, const json_t *command, struct buf *b);
-} commands[] = {{"hello", hello}, {"subscribe", subscribe}, {"unsubscribe", unsubscribe}, {"list", list},
-                {"get", get}, {"config", config}, {"stats", stats}};
+static const struct control_row rows[] = {
+    {"hello", hello}, {"subscribe", subscribe}, {"unsubscribe", unsubscribe}, {"list", list}, {"get", get}, {"body", body},
+    {"config", config}, {"logs", logs}, {"reload", reload}, {"stats", stats}, {NULL, NULL}};
+
+static const struct control_row *find_row(struct str name)
+{
+    static const struct control_row *const tables[] = {rows, control_debug_rows};
+
+    for (size_t t = 0; t < 2; t++)
+        for (const struct control_row *row = tables[t]; row->name; row++)
+            if (str_eq(name, str_of(row->name)))
+                return row;
+    return NULL;
+}
+
+static const char *answer_command(struct client *c, const json_t *command, const json_error_t *where, struct buf *answer)
+{
+    static char text[256];
+    struct str name = command ? control_member(command, "cmd") : STR("");
+    const struct control_row *row;
+
+    if (!json_is_object(command)) {
+        snprintf(text, sizeof text, "not a JSON object: %s at column %d", command ? "something else" : where->text, command ? 1 : where->column);
+        return text;
+    }
+    if (name.n == 0)
+        return "\"cmd\" is missing";
+    row = find_row(name);
+    if (row)
+        return row->run(c, command, answer);
+    snprintf(text, sizeof text, "unknown command \"%.*s\"", (int)(name.n < 100 ? name.n : 100), name.p);
+    return text;
+}
 
 static void run_command(struct client *c, struct str line)
 {
     json_error_t where;
     json_t *command = json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, &where);
-    struct str name = command ? member(command, "cmd") : STR("");
-    const char *error = NULL;
+    struct buf answer = {0}; /* of its own: events may be written before the command is answered */
+    const char *error = answer_command(c, command, &where, &answer);
     struct buf *b = new_line();
-    size_t start;
-    char text[256];
 
     if (command && json_is_integer(json_object_get(command, "id")))
         write_num(b, "id", json_integer_value(json_object_get(command, "id")));
-    start = buf_len(b);
-    if (!command || !json_is_object(command)) {
-        snprintf(text, sizeof text, "not a JSON object: %s at column %d", command ? "something else" : where.text, command ? 1 : where.column);
-        error = text;
-    } else if (name.n == 0) {
-        error = "\"cmd\" is missing";
-    } else {
-        size_t i;
-        for (i = 0; i < sizeof commands / sizeof commands[0]; i++)
-            if (str_eq(name, str_of(commands[i].name))) {
-                write_bool(b, "ok", true);
-                error = commands[i].run(c, command, b);
-                break;
-            }
-        if (i == sizeof commands / sizeof commands[0]) {
-            snprintf(text, sizeof text, "unknown command \"%.*s\"", (int)(name.n < 100 ? name.n : 100), name.p);
-            error = text;
-        }
-    }
+    write_bool(b, "ok", !error);
     if (error) {
-        b->end = b->start + start;
-        write_bool(b, "ok", false);
         write_str(b, "error", str_of(error));
+    } else if (buf_len(&answer)) {
+        buf_addz(b, ",");
+        buf_adds(b, buf_str(&answer));
     }
+    buf_free(&answer);
     json_decref(command);
     buf_adds(&c->out, end_line(b));
     if (buf_len(&c->out) > 64 * (size_t)QUEUE_BYTES) /* asks and asks, and never reads */
@@ -406,6 +591,8 @@ static void client_event(struct io *io, unsigned ready)
 static void accept_client(struct io *io, unsigned ready)
 {
     int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct ucred who = {0};
+    socklen_t bytes = sizeof who;
     struct client *c;
 
     (void)ready;
@@ -417,9 +604,12 @@ static void accept_client(struct io *io, unsigned ready)
     }
     c = mem_zalloc(sizeof *c);
     c->io = (struct io){.fd = fd, .handler = client_event, .data = c};
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes);
+    snprintf(c->who, sizeof c->who, "uid %u (process %d)", (unsigned)who.uid, (int)who.pid);
     c->next = clients;
     clients = c;
     n_clients++;
+    count_watchers();
     watch(c);
 }
 
@@ -459,6 +649,8 @@ int control_open(struct worker *w, struct str path)
     }
     memcpy(socket_path, un.sun_path, sizeof un.sun_path);
     listener = (struct io){.fd = fd, .handler = accept_client};
+    opened_ms = loop_now_ms(w->loop);
+    log_ring_open(tell_log);
     loop_watch(w->loop, &listener, IO_READ);
     return 0;
 }
@@ -474,6 +666,7 @@ void control_close(void)
     trace_watcher = NULL;
     if (listener.fd < 0)
         return;
+    log_ring_close();
     loop_watch(worker->loop, &listener, 0);
     close(listener.fd);
     listener.fd = -1;

@@ -6,6 +6,9 @@
 #include "http/connection.h"
 #include "http/uri.h"
 #include "phases/engine.h"
+#include "trace/account.h"
+#include "trace/edit.h"
+#include "trace/hold.h"
 #include "trace/json_write.h"
 #include "trace/trace.h"
 #include "upstream/upstream.h"
@@ -31,7 +34,7 @@ static bool encloses(const struct directive *outer, const struct directive *d)
 
 static void describe_origin(struct buf *b, struct request *r, const struct origin *o)
 {
-    static const char *const kinds[] = {"client", "upstream", "default", "directive", "hop-by-hop"};
+    static const char *const kinds[] = {"client", "upstream", "default", "directive", "hop-by-hop", "edit"};
     const struct directive *here = block_of(r);
 
     write_open(b, "origin", '{');
@@ -109,13 +112,7 @@ static void describe_not_inherited(struct buf *b, struct request *r)
 
 struct str trace_location_text(const struct request *r)
 {
-    static const char *const modifiers[] = {"", "^~ ", "= ", "~ ", "", ""};
-
-    if (!r->location || r->location == r->server->root)
-        return STR("");
-    if (r->location->kind == LOCATION_REGEX && r->location->directive && r->location->directive->n_args == 3)
-        return arena_printf(r->arena, "%.*s %.*s", STR_ARG(r->location->directive->args[1]), STR_ARG(r->location->name));
-    return arena_printf(r->arena, "%s%.*s", modifiers[r->location->kind], STR_ARG(r->location->name));
+    return !r->location || r->location == r->server->root ? STR("") : location_text(r->arena, r->location);
 }
 
 static void describe_times(struct buf *b, const struct request *r)
@@ -141,6 +138,9 @@ void trace_describe_summary(struct buf *b, struct request *r)
     write_num(b, "status", r->response.status);
     write_num(b, "bytes", (long long)r->bytes_sent);
     write_str(b, "phase", str_of(phase_table[r->phase < PHASE_COUNT ? r->phase : PHASE_LOG].name));
+    if (r->edits)
+        write_num(b, "edited", (long long)r->edits->all.n);
+    hold_describe(b, r);
 }
 
 static void describe_server(struct buf *b, struct request *r)
@@ -196,16 +196,54 @@ static void describe_steps(struct buf *b, struct request *r)
 static void describe_phases(struct buf *b, struct request *r)
 {
     write_open(b, "phases", '[');
-    for (int i = 0; i < PHASE_COUNT; i++) {
-        if (!r->phase_us[i])
-            continue;
+    for (size_t i = 0; i < r->visits.n; i++) {
         write_open(b, NULL, '{');
-        write_str(b, "name", str_of(phase_table[i].name));
-        write_num(b, "us", (long long)r->phase_us[i] - 1);
-        write_str(b, "may_change", str_of(phase_table[i].may_change));
+        account_describe(b, r, i);
+        write_str(b, "may_change", str_of(phase_table[r->visits.items[i].phase].may_change));
+        write_str(b, "group", str_of(phase_table[r->visits.items[i].phase].group));
         write_close(b, '}');
     }
     write_close(b, ']');
+}
+
+static void describe_peers(struct buf *b, struct arena *a, const struct upstream_group *g)
+{
+    write_open(b, "peers", '[');
+    for (size_t i = 0; g && i < g->peers.n; i++) {
+        const struct peer *p = &g->peers.items[i];
+        write_open(b, NULL, '{');
+        write_str(b, "address", p->address.text);
+        write_num(b, "weight", p->weight);
+        write_num(b, "effective_weight", p->effective_weight);
+        write_num(b, "current_weight", p->current_weight);
+        write_num(b, "fails", p->fails);
+        write_num(b, "max_fails", p->max_fails);
+        write_num(b, "active", p->conns);
+        write_num(b, "asked", (long long)p->asked);
+        write_bool(b, "backup", p->is_backup);
+        write_bool(b, "down", p->is_down);
+        describe_place(b, a, "place", p->directive);
+        write_close(b, '}');
+    }
+    write_close(b, ']');
+}
+
+void upstreams_describe(struct buf *b, struct conf *c)
+{
+    struct arena *a = arena_new(4096);
+    const struct upstream_group *g;
+
+    write_open(b, "upstreams", '[');
+    for (size_t i = 0; (g = upstream_group_at(c, i)); i++) {
+        write_open(b, NULL, '{');
+        write_str(b, "name", g->name);
+        write_num(b, "idle", g->pool.n);
+        describe_place(b, a, "place", g->directive);
+        describe_peers(b, a, g);
+        write_close(b, '}');
+    }
+    write_close(b, ']');
+    arena_free(a);
 }
 
 static void describe_upstream(struct buf *b, struct request *r)
@@ -228,22 +266,7 @@ static void describe_upstream(struct buf *b, struct request *r)
     describe_place(b, r->arena, "group_place", u->group ? u->group->directive : NULL);
     describe_fields(b, r, "fields", &u->request_fields);
     write_close(b, '}');
-    write_open(b, "peers", '[');
-    for (size_t i = 0; u->group && i < u->group->peers.n; i++) {
-        const struct peer *p = &u->group->peers.items[i];
-        write_open(b, NULL, '{');
-        write_str(b, "address", p->address.text);
-        write_num(b, "weight", p->weight);
-        write_num(b, "effective_weight", p->effective_weight);
-        write_num(b, "current_weight", p->current_weight);
-        write_num(b, "fails", p->fails);
-        write_num(b, "active", p->conns);
-        write_bool(b, "backup", p->is_backup);
-        write_bool(b, "down", p->is_down);
-        describe_place(b, r->arena, "place", p->directive);
-        write_close(b, '}');
-    }
-    write_close(b, ']');
+    describe_peers(b, r->arena, u->group);
     write_open(b, "attempts", '[');
     for (size_t i = 0; r->attempts && i < r->attempts->all.n; i++) {
         const struct attempt *at = &r->attempts->all.items[i];
@@ -291,6 +314,8 @@ void trace_describe(struct buf *b, struct request *r)
     write_str(b, "head", r->response.head);
     write_close(b, '}');
     describe_steps(b, r);
+    edits_describe(b, r);
+    editable_describe(b, r);
     describe_phases(b, r);
 }
 
@@ -316,6 +341,14 @@ void trace_describe_conf(struct buf *b, struct conf *c)
     write_str(b, "file", c->tree->conf_file);
     write_open(b, "directives", '[');
     describe_block(b, a, &c->tree->root);
+    write_close(b, ']');
+    write_open(b, "sources", '[');
+    for (const struct conf_source *s = c->tree->sources; s; s = s->next) {
+        write_open(b, NULL, '{');
+        write_str(b, "path", s->path);
+        write_str(b, "text", s->text);
+        write_close(b, '}');
+    }
     write_close(b, ']');
     arena_free(a);
 }

@@ -8,7 +8,7 @@
 #include "upstream/upstream.h"
 
 struct trace_conf {
-    struct setting control, ring, mask;
+    struct setting control, ring, mask, hold_limit, hold_timeout, hold_detached, body;
 };
 
 static struct request *oldest, *newest;
@@ -53,6 +53,32 @@ void trace_clear(void)
         drop_oldest();
 }
 
+static struct trace_totals totals;
+
+const struct trace_totals *trace_totals(void)
+{
+    return &totals;
+}
+
+static void count(const struct request *r)
+{
+    unsigned n = 0;
+
+    totals.requests++;
+    totals.bytes_sent += r->bytes_sent;
+    totals.duration_us += r->finished_us;
+    if (r->response.status >= 100 && r->response.status < 600)
+        totals.by_class[r->response.status / 100]++;
+    while (n < 23 && r->finished_us >> (n + 1))
+        n++;
+    totals.slower_than[n]++;
+}
+
+size_t trace_body_limit(const struct conf *c)
+{
+    return (size_t)of(c)->body.num;
+}
+
 void trace_finished(struct request *r)
 {
     struct address *ends = arena_alloc(r->arena, 2 * sizeof *ends); /* of the connection, which goes away */
@@ -65,8 +91,11 @@ void trace_finished(struct request *r)
     r->server_address = &ends[1];
     r->listener = r->connection->listener;
     r->connection = NULL;
-    if (trace_watcher)
+    count(r);
+    if (trace_watcher) {
+        trace_watcher->phase(r);
         trace_watcher->finished(r);
+    }
     r->next_finished = NULL;
     *(newest ? &newest->next_finished : &oldest) = r;
     newest = r;
@@ -114,10 +143,21 @@ struct str trace_control_path(struct conf *c, struct str default_path)
     return conf_full_path(c->tree, c->tree->prefix, d->args[1]);
 }
 
+struct hold_settings trace_hold_settings(const struct conf *c)
+{
+    const struct trace_conf *t = of(c);
+
+    return (struct hold_settings){(unsigned)t->hold_limit.num, (uint64_t)t->hold_timeout.num, t->hold_detached.num};
+}
+
 #define CORE(field) SCOPE_CORE, offsetof(struct trace_conf, field)
 static const struct directive_row rows[] = {
     {"glass_control", IN_MAIN, 1, 1, false, CORE(control), conf_parse_directive, NULL, "The control socket's path, or off.", DO_NOT_INHERIT, NULL},
     {"glass_ring", IN_MAIN, 1, 1, false, CORE(ring), conf_parse_num, "1000", "How many finished requests are kept.", DO_NOT_INHERIT, NULL},
+    {"glass_hold_limit", IN_MAIN, 1, 1, false, CORE(hold_limit), conf_parse_num, "100", "How many requests breakpoints hold at once.", DO_NOT_INHERIT, NULL},
+    {"glass_hold_timeout", IN_MAIN, 1, 1, false, CORE(hold_timeout), conf_parse_msec, "10m", "How long a request is held; 0: for ever.", DO_NOT_INHERIT, NULL},
+    {"glass_hold_detached", IN_MAIN, 1, 1, false, CORE(hold_detached), conf_parse_flag, "off", "Whether breakpoints act while no debugger is attached.", DO_NOT_INHERIT, NULL},
+    {"glass_body", IN_MAIN, 1, 1, false, CORE(body), conf_parse_size, "64k", "How much of each body is kept while somebody is attached.", DO_NOT_INHERIT, NULL},
     {"glass_mask", IN_MAIN, 1, ANY_NUMBER, false, CORE(mask), conf_parse_directive, NULL, "Fields whose values are not shown.", DO_NOT_INHERIT, NULL},
 };
 

@@ -9,6 +9,7 @@
 #define GLASSPROXY_TRACE_TRACE_H
 
 #include "http/request.h"
+#include "trace/hold.h"
 #include "util/buf.h"
 
 /* One decision. */
@@ -44,16 +45,32 @@ void trace_clear(void);
 struct trace_watcher {
     void (*phase)(struct request *r);
     void (*finished)(struct request *r);
+    /* EVENT: "held", "changed", "resumed", "not held", "ended". */
+    void (*held)(struct request *r, const char *event, const char *why);
 };
 extern struct trace_watcher *trace_watcher;
 
 /* glass_control: the socket's path; "" for none, and the default if nothing is configured. */
 struct str trace_control_path(struct conf *c, struct str default_path);
 
+/* glass_body: how much of a body is kept while somebody is attached. */
+size_t trace_body_limit(const struct conf *c);
+
+/* What was served since the start. */
+struct trace_totals {
+    unsigned long long requests, bytes_sent, by_class[6] /* 1xx to 5xx at 1 to 5 */, duration_us;
+    unsigned long long slower_than[24]; /* by powers of two of microseconds */
+};
+const struct trace_totals *trace_totals(void);
+
+struct hold_settings trace_hold_settings(const struct conf *c);
+
 /* R as a JSON object: a line of a list, or all there is. */
 void trace_describe_summary(struct buf *b, struct request *r);
 void trace_describe(struct buf *b, struct request *r);
-/* C as JSON: the tree with every directive's place. */
+/* Member "upstreams": the groups of C with their peers. */
+void upstreams_describe(struct buf *b, struct conf *c);
+/* C as JSON: the tree with every directive's place, and the files. */
 void trace_describe_conf(struct buf *b, struct conf *c);
 
 /* The chosen location with its modifier; "" for the server itself. */

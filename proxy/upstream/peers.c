@@ -67,7 +67,12 @@ struct peer *peers_choose(struct request *r, uint64_t now_ms, struct str *why)
 
     if (!u->tried)
         u->tried = arena_zalloc(r->arena, (g->peers.n / 64 + 1) * sizeof *u->tried);
-    if (g->peers.n == 1) { /* a single one is asked whatever happened before */
+    if (u->forced_peer) {
+        p = u->forced_peer;
+        u->forced_peer = NULL;
+        u->tried[(size_t)(p - g->peers.items) / 64] |= (uint64_t)1 << ((size_t)(p - g->peers.items) % 64);
+        *why = STR("a person chose it");
+    } else if (g->peers.n == 1) { /* a single one is asked whatever happened before */
         p = &g->peers.items[0];
         *why = STR("the only server of the group");
         if (p->is_down || (p->max_conns && p->conns >= p->max_conns))
@@ -87,6 +92,7 @@ struct peer *peers_choose(struct request *r, uint64_t now_ms, struct str *why)
                             p->effective_weight, weight);
     }
     p->conns++;
+    p->asked++;
     return p;
 }
 
@@ -137,6 +143,13 @@ struct upstream_group *upstream_group_find(struct conf *c, struct str name, unsi
             return m->groups.items[i];
     }
     return NULL;
+}
+
+struct upstream_group *upstream_group_at(struct conf *c, size_t i)
+{
+    struct upstream_main *m = c->http.main ? c->http.main[upstream_module.index] : NULL;
+
+    return m && i < m->groups.n ? m->groups.items[i] : NULL;
 }
 
 void upstream_group_add(struct conf *c, struct upstream_group *g)

@@ -18,6 +18,7 @@
 #include "http/log.h"
 #include "http/request_body.h"
 #include "phases/engine.h"
+#include "trace/hold.h"
 #include "upstream/peers.h"
 #include "upstream/pool.h"
 #include "upstream/resolver.h"
@@ -27,6 +28,7 @@ enum { READ_BYTES = 16384, TUNNEL_BYTES = 65536 };
 static void upstream_event(struct io *io, unsigned ready);
 static void upstream_timeout(struct timer *t);
 static void connect_next(struct request *r);
+static void connect_peer(struct request *r);
 static void watch_tunnel(struct request *r);
 
 static struct loop *loop_of(struct request *r)
@@ -141,6 +143,78 @@ static void queue_request(struct request *r)
     }
 }
 
+void upstream_write_request(struct request *r)
+{
+    struct upstream *u = r->upstream;
+    struct buf b = {0};
+
+    u->codec->write_request(r, &b);
+    u->request_head = arena_str(r->arena, buf_str(&b));
+    buf_free(&b);
+    if (u->state >= UPSTREAM_SENDING_REQUEST) { /* held before the first byte was sent */
+        output_clear(&u->out);
+        queue_request(r);
+    }
+}
+
+void upstream_replace_body(struct request *r, struct str body)
+{
+    struct upstream *u = r->upstream;
+    struct origin origin = {ORIGIN_EDIT, NULL, "the length of the edited body"};
+    struct field *length = field_find_id(&u->request_fields, FIELD_CONTENT_LENGTH);
+    struct str text = arena_printf(r->arena, "%zu", body.n);
+
+    u->body = body;
+    u->passes_body = u->is_rechunked = false;
+    for (size_t i = 0; i < u->request_fields.n; i++)
+        if (u->request_fields.items[i].id == FIELD_TRANSFER_ENCODING)
+            u->request_fields.items[i].is_removed = true;
+    if (length) {
+        length->value = text;
+        length->origin = origin;
+    } else {
+        field_add(&u->request_fields, r->arena, STR("Content-Length"), text, origin);
+    }
+}
+
+static struct peer *find_peer(struct request *r, struct str text)
+{
+    struct upstream_group *g = r->upstream->group;
+    address_array found = {0};
+    struct peer *p;
+
+    for (size_t i = 0; g && i < g->peers.n; i++)
+        if (str_eq(g->peers.items[i].address.text, text))
+            return &g->peers.items[i];
+    if (address_parse(r->arena, text, 80, &found) || found.n == 0)
+        return NULL;
+    g = r->upstream->group = arena_zalloc(r->arena, sizeof *g);
+    g->name = text;
+    p = ARRAY_PUSH(&g->peers, r->arena);
+    *p = (struct peer){.address = found.items[0], .name = text, .weight = 1, .effective_weight = 1};
+    return p;
+}
+
+const char *upstream_force_peer(struct request *r, struct str address)
+{
+    struct upstream *u = r->upstream;
+    struct peer *p = find_peer(r, address), *before = u->peer;
+
+    if (!p)
+        return "\"upstream\" is no address";
+    if (!before) {
+        u->forced_peer = p;
+        return NULL;
+    }
+    before->conns--;
+    p->conns++;
+    u->peer = p;
+    attempt_of(r)->peer = p->address.text;
+    attempt_of(r)->directive = p->directive;
+    attempt_of(r)->why = STR("a person chose it");
+    return NULL;
+}
+
 /* Moves what came of a streamed body into the queue. */
 static void queue_streamed(struct request *r)
 {
@@ -192,9 +266,7 @@ static void send_request(struct request *r)
         u->state = UPSTREAM_SENDING_REQUEST;
     } else if (u->state < UPSTREAM_READING_HEADER) {
         u->state = UPSTREAM_READING_HEADER;
-        request_enter_phase(r, PHASE_UPSTREAM_RESPONSE_HEADER);
-        if (r->upstream != u || u->io.fd < 0)
-            return;
+        request_note_phase(r, PHASE_UPSTREAM_RESPONSE_HEADER);
     }
     if (u->state < UPSTREAM_READING_BODY) {
         if (result == OUTPUT_BLOCKED)
@@ -213,7 +285,7 @@ void upstream_body_ready(struct request *r)
 {
     struct upstream *u = r->upstream;
 
-    if (u->state >= UPSTREAM_SENDING_REQUEST && u->state < UPSTREAM_TUNNEL && u->io.fd >= 0 && !u->out.first)
+    if (!r->hold && u->state >= UPSTREAM_SENDING_REQUEST && u->state < UPSTREAM_TUNNEL && u->io.fd >= 0 && !u->out.first)
         send_request(r);
 }
 
@@ -235,9 +307,7 @@ static void connected(struct request *r)
         setsockopt(u->io.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     attempt_of(r)->connect_ms = (long)(now(r) - attempt_of(r)->started_ms);
     u->state = UPSTREAM_SENDING_REQUEST;
-    request_enter_phase(r, PHASE_SEND);
-    if (r->upstream == u && u->io.fd >= 0)
-        send_request(r);
+    request_enter_phase(r, PHASE_SEND, send_request);
 }
 
 static int open_socket(struct request *r)
@@ -270,7 +340,6 @@ static void connect_next(struct request *r)
 {
     struct upstream *u = r->upstream;
     struct attempt *attempt;
-    struct peer_connection kept;
     struct str why = STR("");
 
     u->peer = peers_choose(r, now(r), &why);
@@ -292,9 +361,14 @@ static void connect_next(struct request *r)
     u->rest_bytes = -1;
     u->chunked = (struct chunked){0};
     u->state = UPSTREAM_CONNECTING;
-    request_enter_phase(r, PHASE_CONNECT);
-    if (r->upstream != u || u->state != UPSTREAM_CONNECTING)
-        return;
+    request_enter_phase(r, PHASE_CONNECT, connect_peer);
+}
+
+static void connect_peer(struct request *r)
+{
+    struct upstream *u = r->upstream;
+    struct peer_connection kept;
+
     queue_request(r);
     u->timer.handler = upstream_timeout;
     u->timer.data = r;
@@ -305,9 +379,7 @@ static void connect_next(struct request *r)
         u->is_reused = attempt_of(r)->is_reused = true;
         attempt_of(r)->connect_ms = 0;
         u->state = UPSTREAM_SENDING_REQUEST;
-        request_enter_phase(r, PHASE_SEND);
-        if (r->upstream == u && u->io.fd >= 0)
-            send_request(r);
+        request_enter_phase(r, PHASE_SEND, send_request);
         return;
     }
     u->io = (struct io){.fd = open_socket(r), .handler = upstream_event, .data = r};
@@ -516,6 +588,8 @@ void upstream_client_drained(struct request *r)
 {
     struct upstream *u = r->upstream;
 
+    if (r->hold)
+        return;
     if (u->state == UPSTREAM_READING_BODY && u->io.fd >= 0)
         watch_reading(r);
     else if (u->state == UPSTREAM_TUNNEL)
@@ -544,7 +618,9 @@ static bool has_no_body(const struct request *r)
     return u->status.code == 204 || u->status.code == 304 || u->is_head || (!u->is_chunked && u->rest_bytes == 0);
 }
 
-static bool read_header(struct request *r)
+static void header_arrived(struct request *r);
+
+static void read_header(struct request *r)
 {
     struct upstream *u = r->upstream;
     unsigned bit;
@@ -552,11 +628,11 @@ static bool read_header(struct request *r)
     switch (u->codec->parse_header(r)) {
     case HEADER_AGAIN:
         if (buf_len(&u->in) < u->settings.buffer_size_bytes)
-            return false;
+            return;
         log_request(r, LOG_ERR_, 0, "upstream sent too big header while reading response header from upstream");
         fail_attempt(r, NEXT_INVALID_HEADER, 502, "its response header is larger than proxy_buffer_size");
-        return false;
-    case HEADER_INVALID: fail_attempt(r, NEXT_INVALID_HEADER, 502, "its response header is invalid"); return false;
+        return;
+    case HEADER_INVALID: fail_attempt(r, NEXT_INVALID_HEADER, 502, "its response header is invalid"); return;
     case HEADER_COMPLETE: break;
     }
     attempt_of(r)->status = u->status.code;
@@ -564,7 +640,7 @@ static bool read_header(struct request *r)
     bit = next_bit(u->status.code);
     if (bit && u->tries_left > 1 && may_try_next(r, bit)) {
         fail_attempt(r, bit, u->status.code, "proxy_next_upstream asks the next server for this status");
-        return false;
+        return;
     }
     if (has_no_body(r)) {
         u->rest_bytes = 0;
@@ -572,20 +648,33 @@ static bool read_header(struct request *r)
         u->keeps_alive = true;
     }
     if (r->phase < PHASE_UPSTREAM_RESPONSE_HEADER)
-        request_enter_phase(r, PHASE_UPSTREAM_RESPONSE_HEADER);
-    u->codec->process_header(r);
-    return r->upstream == u && u->state != UPSTREAM_FINISHED;
+        request_note_phase(r, PHASE_UPSTREAM_RESPONSE_HEADER);
+    request_pause(r, header_arrived);
 }
 
-/* The header is complete and processed; what follows is the body. False when the response is over. */
-static bool start_body(struct request *r)
+/* Passes on what there is of the body, and waits for more. */
+static void go_on_reading(struct request *r)
 {
     struct upstream *u = r->upstream;
     struct connection *c = r->connection;
 
-    u->state = UPSTREAM_READING_BODY;
-    u->reading_since_ms = now(r);
-    response_send_header(r);
+    if (u->state == UPSTREAM_READING_BODY && !pass_body(r))
+        return;
+    connection_flush(c);
+    if (c->is_closing || c->request != r || r->upstream != u)
+        return;
+    if (u->state == UPSTREAM_READING_BODY)
+        watch_reading(r);
+    else if (u->state == UPSTREAM_TUNNEL)
+        upstream_client_event(r);
+}
+
+/* The header is on its way to the client; what follows is the body. */
+static void start_body(struct request *r)
+{
+    struct upstream *u = r->upstream;
+    struct connection *c = r->connection;
+
     if (u->is_upgraded && u->status.code == 101) {
         u->state = UPSTREAM_TUNNEL;
         r->keeps_alive = false;
@@ -595,17 +684,49 @@ static bool start_body(struct request *r)
         buf_consume(&c->unread, buf_len(&c->unread));
         output_add(&c->out, buf_str(&u->in));
         buf_consume(&u->in, buf_len(&u->in));
-        return true;
-    }
-    if (!u->is_chunked && u->rest_bytes == 0) {
+    } else if (!u->is_chunked && u->rest_bytes == 0) {
         if (buf_len(&u->in)) {
             log_request(r, LOG_WARN_, 0, "upstream sent more data than specified in \"Content-Length\" header while reading response header from upstream");
             u->closes = true;
         }
         end_of_body(r);
-        return false;
+        return;
     }
-    return true;
+    go_on_reading(r);
+}
+
+static void header_arrived(struct request *r)
+{
+    struct upstream *u = r->upstream;
+
+    u->codec->process_header(r);
+    if (r->upstream != u || u->state == UPSTREAM_FINISHED)
+        return;
+    u->state = UPSTREAM_READING_BODY;
+    u->reading_since_ms = now(r);
+    response_start(r, start_body);
+}
+
+void upstream_park(struct request *r)
+{
+    struct upstream *u = r->upstream;
+
+    timer_stop(loop_of(r), &u->timer);
+    if (u->io.fd >= 0) /* only to notice when it closes */
+        loop_watch(loop_of(r), &u->io, u->state >= UPSTREAM_SENDING_REQUEST ? IO_READ : 0);
+}
+
+/* Something came from an upstream whose request is held. */
+static void peek_parked(struct request *r)
+{
+    char c;
+    ssize_t n = recv(r->upstream->io.fd, &c, 1, MSG_PEEK);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    loop_watch(loop_of(r), &r->upstream->io, 0);
+    if (n <= 0)
+        hold_note(r, HOLD_UPSTREAM_GONE);
 }
 
 static void upstream_closed(struct request *r, int err)
@@ -630,7 +751,6 @@ static void upstream_closed(struct request *r, int err)
 static void read_response(struct request *r)
 {
     struct upstream *u = r->upstream;
-    struct connection *c = r->connection;
     size_t room = u->state == UPSTREAM_READING_BODY ? rate_room(r) : READ_BYTES;
     ssize_t n;
 
@@ -651,20 +771,11 @@ static void read_response(struct request *r)
     attempt_of(r)->bytes_received += (uint64_t)n;
     if (u->state < UPSTREAM_READING_BODY) {
         u->state = UPSTREAM_READING_HEADER;
-        if (!read_header(r) || !start_body(r))
-            return;
-    } else {
-        u->read_bytes += (uint64_t)n;
+        read_header(r);
+        return;
     }
-    if (u->state == UPSTREAM_READING_BODY && !pass_body(r))
-        return;
-    connection_flush(c);
-    if (c->is_closing || c->request != r || r->upstream != u)
-        return;
-    if (u->state == UPSTREAM_READING_BODY)
-        watch_reading(r);
-    else if (u->state == UPSTREAM_TUNNEL)
-        upstream_client_event(r);
+    u->read_bytes += (uint64_t)n;
+    go_on_reading(r);
 }
 
 /* --- tunnels: RFC 9110 7.8 --- */
@@ -755,6 +866,10 @@ static void handle_event(void *data)
     struct connection *c = r->connection;
     struct upstream *u = r->upstream;
 
+    if (r->hold) {
+        peek_parked(r);
+        return;
+    }
     if (u->state == UPSTREAM_CONNECTING) {
         connected(r);
         return;

@@ -19,6 +19,7 @@ struct peer {
     struct str name; /* as configured, with port */
     int weight, current_weight, effective_weight;
     unsigned max_fails, fails, max_conns, conns;
+    uint64_t asked; /* how often, for the statistics */
     uint64_t fail_timeout_s, accessed_s, checked_s; /* of the loop's clock */
     bool is_down, is_backup;
     const struct directive *directive;
@@ -47,6 +48,8 @@ extern struct module upstream_module;
 
 /* The upstream block or implicit group NAME; PORT 0: without a port. NULL if there is none. */
 struct upstream_group *upstream_group_find(struct conf *c, struct str name, unsigned port);
+/* The groups of C one by one; NULL behind the last. */
+struct upstream_group *upstream_group_at(struct conf *c, size_t i);
 /* Keeps an implicit group findable. */
 void upstream_group_add(struct conf *c, struct upstream_group *g);
 
@@ -65,7 +68,10 @@ enum header_result { HEADER_COMPLETE, HEADER_AGAIN, HEADER_INVALID };
 /* What a protocol brings. */
 struct codec {
     const char *name;
-    void (*build_request)(struct request *r, struct buf *out);
+    /* Decides what the request is: method, uri, request_fields, body. */
+    void (*build_request)(struct request *r);
+    /* Writes its head. */
+    void (*write_request)(struct request *r, struct buf *out);
     /* Looks at what was read; consumes the header when it is complete. */
     enum header_result (*parse_header)(struct request *r);
     /* Makes the client's response of the upstream's. */
@@ -105,7 +111,9 @@ struct attempts {
 
 struct upstream {
     const struct codec *codec;
+    const struct directive *directive; /* that asks: proxy_pass */
     struct upstream_group *group;
+    struct peer *forced_peer; /* a person wants this one; NULL: none does */
     struct upstream_settings settings;
     enum upstream_state state;
     struct peer *peer;
@@ -121,7 +129,8 @@ struct upstream {
     uint64_t connection_opened_ms;
     /* the request's body */
     bool passes_body, is_streaming, is_rechunked, is_body_sent;
-    struct str body; /* proxy_set_body */
+    struct str method, uri; /* of the request to the upstream */
+    struct str body; /* proxy_set_body, or a person's */
     struct buf in;
     uint64_t read_bytes, reading_since_ms;
     /* what the codec found */
@@ -154,6 +163,14 @@ bool upstream_takes_client_bytes(const struct request *r);
 bool upstream_client_gone(struct request *r);
 /* Ends R with STATUS. */
 void upstream_fail(struct request *r, unsigned status);
+/* R waits for a person: nothing is read or written, no time-out runs. */
+void upstream_park(struct request *r);
+/* Writes the request's head anew, after something of it was changed. */
+void upstream_write_request(struct request *r);
+/* BODY goes in place of the client's. */
+void upstream_replace_body(struct request *r, struct str body);
+/* The peer at ADDRESS (a text with port) is asked next, of the group or not. NULL, or why it cannot be. */
+const char *upstream_force_peer(struct request *r, struct str address);
 /* Frees what R's upstream holds. */
 void upstream_release(struct request *r);
 

@@ -174,6 +174,13 @@ const struct value *variable_value(struct request *r, int index)
     return v;
 }
 
+void variables_forget(struct request *r)
+{
+    for (unsigned i = 0; i < variables_count(r->conf); i++)
+        if (variable_at(r->conf, (int)i)->get)
+            r->values[i].is_valid = false;
+}
+
 struct value variable_by_name(struct request *r, struct str name)
 {
     struct variables *v = variables_of(r->conf);

@@ -66,6 +66,8 @@ const struct variable *variable_at(const struct conf *c, int index);
 
 /* The value for R: cached unless the variable forbids that. */
 const struct value *variable_value(struct request *r, int index);
+/* What was computed from R is computed anew: R was changed. What `set` gave stays. */
+void variables_forget(struct request *r);
 /* By name, for logs and tools; not found if there is no such variable. */
 struct value variable_by_name(struct request *r, struct str name);
 

@@ -18,6 +18,7 @@
 #include "http/request_body.h"
 #include "http/uri.h"
 #include "phases/engine.h"
+#include "trace/edit.h"
 #include "upstream/codec/rewrites.h"
 #include "upstream/resolver.h"
 #include "upstream/upstream.h"
@@ -175,21 +176,29 @@ static void build_fields(struct request *r, struct proxy_loc *loc)
     }
 }
 
-static void build_request(struct request *r, struct buf *out)
+static void build_request(struct request *r)
 {
     struct proxy_loc *loc = loc_of(r);
     struct upstream *u = r->upstream;
     const struct proxy_target *t = u->data;
-    struct str method = loc->proxy_method.is_set ? text_value(r, loc->proxy_method.ptr) : r->method_name;
-    struct str uri = target_uri(r, t, loc->location);
 
+    u->method = loc->proxy_method.is_set ? text_value(r, loc->proxy_method.ptr) : r->method_name;
+    u->uri = target_uri(r, t, loc->location);
     u->request_fields.n = 0;
-    u->is_head = str_ieq(method, STR("HEAD"));
     u->body = loc->proxy_set_body.is_set ? text_value(r, loc->proxy_set_body.ptr) : STR("");
     u->passes_body = loc->proxy_pass_request_body.num && !loc->proxy_set_body.is_set;
     u->is_rechunked = u->is_streaming && r->is_chunked;
     build_fields(r, loc);
-    buf_printf(out, "%.*s %.*s HTTP/1.%c\r\n", STR_ARG(method), STR_ARG(uri), loc->proxy_http_version.num == 1001 ? '1' : '0');
+    if (r->edits && r->edits->has_body)
+        upstream_replace_body(r, r->edits->body);
+}
+
+static void write_request(struct request *r, struct buf *out)
+{
+    struct upstream *u = r->upstream;
+
+    u->is_head = str_ieq(u->method, STR("HEAD"));
+    buf_printf(out, "%.*s %.*s HTTP/1.%c\r\n", STR_ARG(u->method), STR_ARG(u->uri), loc_of(r)->proxy_http_version.num == 1001 ? '1' : '0');
     for (size_t i = 0; i < u->request_fields.n; i++) {
         const struct field *f = &u->request_fields.items[i];
         if (f->is_removed)
@@ -411,20 +420,21 @@ static void process_header(struct request *r)
     }
 }
 
-static const struct codec http_codec = {"http", build_request, parse_header, process_header};
+static const struct codec http_codec = {"http", build_request, write_request, parse_header, process_header};
 
 /* --- the content handler --- */
 
-static void start(struct request *r)
+static void build(struct request *r)
 {
-    struct buf b = {0};
-
-    request_enter_phase(r, PHASE_BUILD_UPSTREAM_REQUEST);
-    r->upstream->codec->build_request(r, &b);
-    r->upstream->request_head = arena_str(r->arena, buf_str(&b));
-    buf_free(&b);
+    r->upstream->codec->build_request(r);
+    upstream_write_request(r);
     if (!r->is_dry_run)
         upstream_start(r);
+}
+
+static void start(struct request *r)
+{
+    request_enter_phase(r, PHASE_BUILD_UPSTREAM_REQUEST, build);
 }
 
 static void set_peers(struct arena *a, struct proxy_target *t, const address_array *found)
@@ -458,14 +468,13 @@ static void resolved(void *data, const address_array *found, const char *error)
 }
 
 /* The upstream is known; or its name must be resolved first. */
-static void choose_group(struct request *r)
+static void find_group(struct request *r)
 {
     struct upstream *u = r->upstream;
     struct proxy_target *t = u->data;
     const struct resolver *resolver = CORE_LOC(r)->resolver.ptr;
 
-    request_enter_phase(r, PHASE_CHOOSE_UPSTREAM);
-    if (t->group || r->is_dry_run) {
+    if (u->group || r->is_dry_run) {
         start(r);
         return;
     }
@@ -476,6 +485,16 @@ static void choose_group(struct request *r)
     }
     resolver_start(r->connection->worker->loop, resolver, t->host, t->port, (uint64_t)CORE_LOC(r)->resolver_timeout.num, r->arena,
                    &u->query, resolved, r);
+}
+
+static void look_into_cache(struct request *r)
+{
+    request_enter_phase(r, PHASE_CHOOSE_UPSTREAM, find_group); /* no cache is configured */
+}
+
+static void choose_group(struct request *r)
+{
+    request_enter_phase(r, PHASE_CACHE, look_into_cache);
 }
 
 static void body_is_read(struct request *r, unsigned status)
@@ -598,6 +617,7 @@ static int proxy_handler(struct request *r)
         }
     }
     u->codec = &http_codec;
+    u->directive = t->directive;
     u->group = t->group;
     u->data = t;
     u->host_field = t->host_port;
@@ -633,7 +653,7 @@ static int proxy_handler(struct request *r)
         choose_group(r);
         return PHASE_DONE;
     }
-    if (!loc->proxy_request_buffering.num && !loc->proxy_set_body.is_set && loc->proxy_pass_request_body.num
+    if (!loc->proxy_request_buffering.num && !(r->edits && r->edits->has_body) && !loc->proxy_set_body.is_set && loc->proxy_pass_request_body.num
         && (!r->is_chunked || loc->proxy_http_version.num == 1001))
         request_body_stream(r, body_has_more);
     else

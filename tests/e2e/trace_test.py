@@ -1,0 +1,211 @@
+"""The trace, the control socket, explain, and the process itself."""
+import json, os, pathlib, re, signal, socket, subprocess, time, unittest
+
+from lab import BUILD, PROXY, ROOT, Control, Lab
+
+
+class Trace(Lab):
+    # --- the trace ---
+
+    def test_detail_of_a_request(self):
+        self.curl("/api/a%20b?x", "-H", "Authorization: secret", "-H", "X-A: 1")
+        c = Control(self.sock)
+        d = c.ask({"cmd": "get", "id": 7, "request": 1 + self.count_before(c, "/api/a%20b?x")})
+        self.assertTrue(d["ok"], d)
+        self.assertEqual(d["id"], 7)
+        d = d["detail"]
+        fields = {f["name"]: f for f in d["upstream_request"]["fields"] if not f.get("removed")}
+        self.assertEqual(d["upstream_request"]["line"], "GET /v1/a%20b?x HTTP/1.1")
+        self.assertEqual(fields["Host"]["value"], "a.test")
+        self.assertEqual(fields["Host"]["origin"]["place"], self.conf + ":17")
+        self.assertEqual(fields["X-A"]["origin"]["kind"], "client")
+        self.assertEqual(fields["Connection"]["origin"]["kind"], "default")
+        self.assertEqual(fields["Authorization"]["value"], "***")
+        self.assertNotIn("secret", json.dumps(d["request_fields"]))
+        self.assertEqual(d["not_inherited"][0]["place"], self.conf + ":10")
+        self.assertEqual([l["name"] for l in d["location_candidates"] if l["chosen"]], ["/api/"])
+        self.assertEqual(d["uri_path"]["normalised"], "/api/a b")
+        names = [p["phase"] for p in d["phases"]]
+        self.assertEqual(names, [n for n in ("accept", "read request", "choose server", "realip", "server rewrite", "choose location", "rewrite", "access",
+                                             "try files", "content", "cache", "choose upstream", "build upstream request", "connect", "send",
+                                             "upstream response header", "response header filters", "body", "log") if n in names])
+        self.assertIn("connect", names)
+        c.close()
+
+    def test_subscription_with_filter(self):
+        c = Control(self.sock)
+        self.assertTrue(c.ask({"cmd": "subscribe", "filter": "path=/api/* and status=2xx"})["ok"])
+        self.curl("/other")
+        self.curl("/api/x")
+        event = c.read()
+        self.assertEqual((event["event"], event["uri"], event["status"]), ("request", "/api/x", 200))
+        c.close()
+
+    def test_phases_as_they_come(self):
+        c = Control(self.sock)
+        c.ask({"cmd": "subscribe", "phases": True})
+        self.curl("/old/x")
+        seen = []
+        while not seen or seen[-1]["event"] != "request":
+            seen.append(c.read())
+        self.assertIn("choose upstream", [e["phase"] for e in seen])
+        c.close()
+
+    def test_hostile_control_input(self):
+        c = Control(self.sock)
+        for line in (b"", b"{", b"[]", b"null", b'{"cmd":1}', b'{"cmd":"nothing"}', b'{"cmd":"get"}', b'{"cmd":"get","request":-1}', b"\xff\xfe\x00",
+                     b'{"cmd":"subscribe","filter":{"nothing":1}}', b'{"cmd":"subscribe","filter":"status=x"}', b'{"cmd":"subscribe","filter":7}',
+                     b'{"cmd":"list","limit":"x"}', b'{"cmd":"list","filter":"(host=a"}', b'{"cmd":"hello","cmd":"hello"}'):
+            if line:
+                answer = c.ask(line)
+                self.assertFalse(answer["ok"], line)
+                self.assertTrue(answer["error"])
+        c.close()
+        c = Control(self.sock)
+        try:
+            c.s.sendall(b"x" * 2000000)
+        except BrokenPipeError:
+            pass
+        self.assertFalse(c.read()["ok"])
+        c.close()
+        self.assertIn("200 OK", self.curl("/"))
+
+    def test_subscriber_that_does_not_read(self):
+        slow = Control(self.sock)
+        slow.ask({"cmd": "subscribe", "detail": "full"})
+        with socket.create_connection(("127.0.0.1", self.port)) as s:
+            s.settimeout(10)
+            for _ in range(1000):
+                s.sendall(b"GET /api/%s HTTP/1.1\r\nHost: a.test\r\n\r\n" % (b"x" * 500))
+                got = b""
+                while b"\r\n\r\n" not in got or not got.endswith(b"}\n"):
+                    got += s.recv(65536)
+        dropped = 0
+        try:
+            slow.s.settimeout(1)
+            while True:
+                event = slow.read()
+                if event["event"] == "dropped":
+                    dropped = event["count"]
+        except (TimeoutError, OSError):
+            pass
+        self.assertGreater(dropped, 0)
+        slow.close()
+
+    def test_socket_is_private(self):
+        self.assertEqual(os.stat(self.sock).st_mode & 0o777, 0o600)
+
+    def test_ring_is_bounded(self):
+        for i in range(60):
+            self.curl("/%d" % i)
+        c = Control(self.sock)
+        self.assertEqual(len(c.ask({"cmd": "list"})["requests"]), 50)
+        c.close()
+
+    def test_trace_command(self):
+        self.curl("/api/x")
+        out = self.run_proxy("trace", "-S", self.sock, "--list").stdout
+        self.assertRegex(out, r"200 .* GET a\.test/api/x  location /api/  to 127\.0\.0\.1:%d" % self.up)
+        self.assertEqual(self.run_proxy("trace", "-S", "/nothing").returncode, 1)
+        self.assertEqual(json.loads(self.run_proxy("trace", "-S", self.sock, "--json", "--stats").stdout)["ok"], True)
+
+    def test_control_characters_stay_off_the_terminal(self):
+        self.curl("/x", "-H", "X-Evil: \x1b[31mred\x07")
+        out = self.run_proxy("trace", "-S", self.sock, "--get", "2").stdout + self.run_proxy("trace", "-S", self.sock, "--list").stdout
+        self.assertNotIn("\x1b", out)
+        self.assertNotIn("\x07", out)
+
+    # --- explain ---
+
+    def test_explain_is_what_the_proxy_does(self):
+        for path in ("/api/a%2Fb?c", "/old/z%20z", "/", "/x//y"):
+            explained = json.loads(self.run_proxy("explain", "-c", self.conf, "--json", "-H", "X-A: 1", "http://a.test:%d%s" % (self.port, path)).stdout)
+            body = json.loads(self.curl(path, "-H", "X-A: 1", "-H", "User-Agent:", "-H", "Accept:").split("\n\n", 1)[1])
+            self.assertEqual(explained["upstream_request"]["line"].split(" ")[1], body["target"])
+            fields = [[f["name"], f["value"]] for f in explained["upstream_request"]["fields"] if not f.get("removed")]
+            self.assertEqual(fields, body["headers"])
+
+    def test_explain_refuses(self):
+        self.assertIn("no server listens on port 1", self.run_proxy("explain", "-c", self.conf, "http://a.test:1/").stderr)
+        self.assertEqual(self.run_proxy("explain", "-c", self.conf).returncode, 1)
+
+    # --- the proxy ---
+
+    def test_reload(self):
+        text = pathlib.Path(self.conf).read_text()
+        pathlib.Path(self.conf).write_text(text.replace("/v1/", "/v2/"))
+        self.proxy.send_signal(signal.SIGHUP)
+        for _ in range(50):
+            time.sleep(0.1)
+            if '"target":"/v2/x"' in self.curl("/api/x"):
+                break
+        self.assertIn('"target":"/v2/x"', self.curl("/api/x"))
+        pathlib.Path(self.conf).write_text(text.replace("proxy_pass http://app;", "proxy_pas http://app;"))
+        self.proxy.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        self.assertIn('"target":"/v2/x"', self.curl("/api/x"))
+        self.assertIn('unknown directive "proxy_pas" in %s:16' % self.conf, pathlib.Path(self.dir, "error.log").read_text())
+
+    def test_all_errors_are_reported(self):
+        bad = os.path.join(self.dir, "bad.conf")
+        pathlib.Path(bad).write_text("events {}\nhttp {\n  serer { }\n  server { listen 127.0.0.1:8080; liste 1; location / { proxy_cache x; } }\n}\n")
+        result = self.run_proxy("-t", "-p", self.dir, "-c", bad)
+        self.assertEqual(result.returncode, 1)
+        for text in ('unknown directive "serer" in %s:3' % bad, 'did you mean "server"?', 'unknown directive "liste" in %s:4' % bad,
+                     "ngx_http_proxy_module is not implemented by glassproxy yet in %s:4" % bad, "test failed"):
+            self.assertIn(text, result.stderr)
+
+    def test_bad_gateway_says_why(self):
+        self.assertIn("502 Bad Gateway", self.curl("/down"))
+        c = Control(self.sock)
+        d = c.ask({"cmd": "get", "request": 1 + self.count_before(c, "/down")})["detail"]
+        self.assertIn("connection refused", d["attempts"][0]["why"])
+        c.close()
+
+    def test_connections_to_upstreams_are_kept(self):
+        for _ in range(3):
+            self.curl("/kept")
+        c = Control(self.sock)
+        d = c.ask({"cmd": "get", "request": 2 + self.count_before(c, "/kept")})["detail"]
+        self.assertTrue(d["attempts"][0]["reused"])
+        c.close()
+
+    def test_tunnel(self):
+        with socket.create_server(("127.0.0.1", self.ws)) as server, socket.create_connection(("127.0.0.1", self.port)) as client:
+            client.settimeout(5)
+            client.sendall(b"GET /ws HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            peer, _ = server.accept()
+            head = peer.recv(65536)
+            self.assertIn(b"Upgrade: websocket\r\nConnection: upgrade\r\n", head)
+            peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello")
+            got = b""
+            while not got.endswith(b"hello"):
+                got += client.recv(65536)
+            self.assertTrue(got.startswith(b"HTTP/1.1 101 Switching Protocols\r\n"))
+            client.sendall(b"ping" * 50000)
+            n = 0
+            while n < 200000:
+                n += len(peer.recv(65536))
+            peer.sendall(b"pong" * 50000)
+            n = 0
+            while n < 200000:
+                n += len(client.recv(65536))
+            peer.close()
+            self.assertEqual(client.recv(10), b"")
+
+
+class Samples(unittest.TestCase):
+    LATER = {"fastcgi.conf": "ngx_http_fastcgi_module", "cache.conf": "ngx_http_proxy_module", "tls.conf": '"ssl" parameter'}
+
+    def test_each_is_accepted_or_says_what_is_missing(self):
+        for path in sorted((ROOT / "sample-configs").glob("*.conf")):
+            result = subprocess.run([PROXY, "-t", "-p", "/tmp", "-c", str(path)], capture_output=True, text=True)
+            if path.name in self.LATER:
+                self.assertIn(self.LATER[path.name], result.stderr)
+                self.assertIn("not implemented by glassproxy yet", result.stderr)
+            else:
+                self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_lab_without_terminal(self):
+        result = subprocess.run([str(ROOT / "lessons/lab.sh")], stdin=subprocess.DEVNULL, capture_output=True, text=True, env={**os.environ, "BUILD": str(BUILD)})
+        self.assertIn("needs a terminal", result.stdout)
