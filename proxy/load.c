@@ -30,18 +30,29 @@ void load_print_errors(const struct conf_tree *t)
     }
 }
 
-struct conf *load_configuration(struct str prefix, struct str file, struct str globals, struct conf_tree **tree)
+static struct conf *give_meaning(struct conf_tree *tree)
 {
-    struct arena *a = arena_new(16384);
     struct conf *c;
 
-    *tree = conf_tree_new(a, prefix, file);
+    if (tree->n_errors)
+        return NULL;
+    c = conf_load(tree, modules);
+    c->refs = 1;
+    return c;
+}
+
+struct conf *load_configuration(struct str prefix, struct str file, struct str globals, struct conf_tree **tree)
+{
+    *tree = conf_tree_new(arena_new(16384), prefix, file);
     if (globals.n)
         conf_tree_read_text(*tree, globals, STR("command line"));
     conf_tree_read(*tree);
-    if ((*tree)->n_errors)
-        return NULL;
-    c = conf_load(*tree, modules);
-    c->refs = 1;
-    return c;
+    return give_meaning(*tree);
+}
+
+struct conf *load_configuration_as(struct str prefix, struct str file, struct str as, struct conf_tree **tree)
+{
+    *tree = conf_tree_new(arena_new(16384), prefix, as.n ? as : file);
+    conf_tree_read_file(*tree, file);
+    return give_meaning(*tree);
 }

@@ -10,7 +10,10 @@ static const struct {
     int (*run)(int argc, char **argv);
 } table[] = {
     {"explain", "what a request would do, without any network", command_explain},
+    {"diff", "what would differ between two configurations", command_diff},
+    {"lint", "what is probably wrong with a configuration", command_lint},
     {"trace", "follows the requests of a running proxy", command_trace},
+    {"record", "writes the requests of a running proxy to a file", command_record},
     {"backend", "an upstream that answers with what it received", command_backend},
 };
 

@@ -1,5 +1,5 @@
 /*
- * The subcommands: glassproxy explain, trace, backend.
+ * The subcommands: glassproxy explain, diff, lint, trace, record, backend.
  */
 #ifndef GLASSPROXY_COMMANDS_COMMANDS_H
 #define GLASSPROXY_COMMANDS_COMMANDS_H
@@ -14,10 +14,17 @@ int command_run(int argc, char **argv);
 
 int command_explain(int argc, char **argv);
 int command_trace(int argc, char **argv);
+int command_record(int argc, char **argv);
+int command_lint(int argc, char **argv);
+int command_diff(int argc, char **argv);
 int command_backend(int argc, char **argv);
 
 /* Prints a described request (trace_describe()) for people. */
 void show_request(FILE *out, const json_t *detail, bool has_colour);
+/* What one phase got and made. */
+void show_phase(FILE *out, const json_t *phase, bool has_colour);
+/* Findings of diagnoses, for people. */
+void show_findings(FILE *out, const json_t *findings, bool has_colour);
 /* One line of a list. */
 void show_summary(FILE *out, const json_t *summary, bool has_colour);
 

@@ -194,6 +194,14 @@ static void show_upstream(struct out *o, const json_t *d)
         put(o, DIM, text(a, "place"));
         fputc('\n', o->f);
     }
+    if (json_object_get(d, "would_ask")) {
+        a = json_object_get(d, "would_ask");
+        fprintf(o->f, "    -> ");
+        put(o, GREEN, text(a, "peer"));
+        fputs("  ", o->f);
+        put(o, PLAIN, text(a, "why"));
+        fputc('\n', o->f);
+    }
     json_array_foreach(json_object_get(d, "attempts"), i, a)
     {
         fprintf(o->f, "    -> ");
@@ -214,6 +222,54 @@ static void show_upstream(struct out *o, const json_t *d)
         fputc('\n', o->f);
         show_fields(o, json_object_get(json_object_get(d, "upstream_response"), "fields"), false);
     }
+}
+
+void show_findings(FILE *f, const json_t *findings, bool has_colour)
+{
+    struct out o = {f, has_colour};
+    size_t i;
+    const json_t *n;
+
+    json_array_foreach(findings, i, n)
+    {
+        const char *severity = text(n, "severity");
+        fputs("    ", f);
+        put(&o, strcmp(severity, "error") == 0 ? RED : strcmp(severity, "warning") == 0 ? YELLOW : CYAN, severity);
+        fputs(": ", f);
+        put(&o, BOLD, text(n, "title"));
+        fprintf(f, " [%s]  ", text(n, "id"));
+        put(&o, DIM, text(n, "place"));
+        fputs("\n        because ", f);
+        put(&o, PLAIN, text(n, "reason"));
+        fputs("\n        remedy  ", f);
+        put(&o, GREEN, text(n, "remedy"));
+        fputc('\n', f);
+    }
+}
+
+void show_phase(FILE *f, const json_t *p, bool has_colour)
+{
+    struct out o = {f, has_colour};
+
+    if (number(p, "request"))
+        fprintf(f, "%6lld ", number(p, "request"));
+    fprintf(f, "%8lldus +%lldus  ", number(p, "us"), number(p, "duration_us"));
+    put(&o, BOLD, text(p, "phase"));
+    fputs("  ", f);
+    put(&o, PLAIN, text(p, "in"));
+    put(&o, DIM, " => ");
+    put(&o, GREEN, text(p, "out"));
+    if (*text(p, "why")) {
+        put(&o, DIM, "  because ");
+        put(&o, PLAIN, text(p, "why"));
+    }
+    if (*text(p, "directive")) {
+        fputs("  ", f);
+        put(&o, CYAN, text(p, "directive"));
+        fputc(' ', f);
+        put(&o, DIM, text(p, "place"));
+    }
+    fputc('\n', f);
 }
 
 void show_request(FILE *f, const json_t *d, bool has_colour)
@@ -262,5 +318,26 @@ void show_request(FILE *f, const json_t *d, bool has_colour)
         put(&o, BOLD, text(json_object_get(d, "response"), "line"));
         fputc('\n', f);
         show_fields(&o, json_object_get(json_object_get(d, "response"), "fields"), true);
+    }
+    if (json_array_size(json_object_get(d, "edits"))) {
+        title(&o, "Edited by hand");
+        json_array_foreach(json_object_get(d, "edits"), i, n)
+        {
+            fputs("      ", f);
+            put(&o, YELLOW, text(n, "what"));
+            fputs("  ", f);
+            put(&o, PLAIN, text(n, "before"));
+            put(&o, DIM, " => ");
+            put(&o, GREEN, text(n, "after"));
+            put(&o, DIM, "  by ");
+            put(&o, PLAIN, text(n, "who"));
+            put(&o, DIM, " at ");
+            put(&o, DIM, text(n, "phase"));
+            fputc('\n', f);
+        }
+    }
+    if (json_array_size(json_object_get(d, "findings"))) {
+        title(&o, "Findings");
+        show_findings(f, json_object_get(d, "findings"), has_colour);
     }
 }

@@ -1,15 +1,13 @@
 /*
  * glassproxy trace: a client of the control socket.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "commands/attach.h"
 #include "commands/commands.h"
 
 static const char usage[] =
@@ -19,22 +17,6 @@ static const char usage[] =
     "  --list    the finished requests that are kept, and ends\n"
     "  --get N   all about request N, and ends\n"
     "A filter: method=POST and (host=*.test or path~^/api/) and not header.x-debug and status>=500\n";
-
-static FILE *connect_to(const char *path)
-{
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (strlen(path) >= sizeof un.sun_path) {
-        errno = ENAMETOOLONG;
-    } else {
-        strcpy(un.sun_path, path);
-        if (fd >= 0 && connect(fd, (struct sockaddr *)&un, sizeof un) == 0)
-            return fdopen(fd, "r+");
-    }
-    fprintf(stderr, "glassproxy: cannot attach to \"%s\": %s\n", path, strerror(errno));
-    return NULL;
-}
 
 struct view {
     bool as_json, is_full, has_colour, is_done;
@@ -58,8 +40,7 @@ static void show_line(struct view *v, const char *line)
     } else if (event && strcmp(event, "dropped") == 0) {
         printf("(%lld events were dropped: this terminal is slower than the traffic)\n", (long long)json_integer_value(json_object_get(o, "count")));
     } else if (event && strcmp(event, "phase") == 0) {
-        printf("%6lld %8lldus  %s\n", (long long)json_integer_value(json_object_get(o, "request")),
-               (long long)json_integer_value(json_object_get(o, "us")), json_string_value(json_object_get(o, "phase")));
+        show_phase(stdout, o, v->has_colour);
     } else if (event) {
         show_summary(stdout, o, v->has_colour);
         if (v->is_full) {
@@ -109,7 +90,7 @@ int command_trace(int argc, char **argv)
     json_t *command = json_object();
     char filter[4096] = "";
     struct view v = {.has_colour = isatty(1)};
-    char *line = NULL, *text;
+    char *line = NULL;
     size_t room = 0;
     FILE *control;
     int option;
@@ -139,14 +120,10 @@ int command_trace(int argc, char **argv)
     for (; optind < argc; optind++)
         add_condition(filter, sizeof filter, "", argv[optind]);
     json_object_set_new(command, "filter", json_string(filter));
-    control = connect_to(socket_path);
+    control = attach(socket_path);
     if (!control)
         return 1;
-    text = json_dumps(command, JSON_COMPACT);
-    fprintf(control, "%s\n", text);
-    fflush(control);
-    free(text);
-    json_decref(command);
+    attach_send(control, command);
     while (!v.is_done && getline(&line, &room, control) > 0)
         show_line(&v, line);
     free(line);

@@ -446,3 +446,22 @@ int conf_parse_directive(struct conf *c, struct directive *d, const struct direc
     s->ptr = d;
     return 0;
 }
+
+void conf_each_lost(const struct directive *block, conf_lost_seen *seen, void *data)
+{
+    static const char *const names[] = {"proxy_set_header", "add_header", "proxy_hide_header", "proxy_pass_header", "error_page", "proxy_redirect",
+                                        "proxy_cookie_domain", "proxy_cookie_path", "access_log", "allow", "deny"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct directive *nearest = NULL;
+        for (const struct directive *level = block; level; level = level->parent)
+            for (const struct directive *d = level->first_child; d; d = d->next) {
+                if (!str_eq(d->args[0], str_of(names[i])))
+                    continue;
+                if (!nearest)
+                    nearest = d;
+                if (nearest->parent != d->parent)
+                    seen(data, d, nearest);
+            }
+    }
+}

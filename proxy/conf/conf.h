@@ -145,6 +145,11 @@ long conf_read_offset(struct str s);
 long conf_read_msec(struct str s);
 long conf_read_sec(struct str s);
 
+/* Calls SEEN for each array directive of a level around BLOCK that is not inherited there because NEAREST, at BLOCK or at a
+ * level between, is of the same name. */
+typedef void conf_lost_seen(void *data, const struct directive *lost, const struct directive *nearest);
+void conf_each_lost(const struct directive *block, conf_lost_seen *seen, void *data);
+
 static inline struct setting *conf_setting(const struct directive_row *row, void *structure)
 {
     return (struct setting *)(void *)((char *)structure + row->offset);

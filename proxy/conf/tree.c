@@ -458,10 +458,17 @@ struct conf_tree *conf_tree_new(struct arena *arena, struct str prefix, struct s
 
 void conf_tree_read(struct conf_tree *t)
 {
-    struct conf_source *s = load_file(t, NULL, t->conf_file);
+    conf_tree_read_file(t, t->conf_file);
+}
 
-    if (s)
-        read_source(NULL, t, &t->root, s, 0);
+void conf_tree_read_file(struct conf_tree *t, struct str file)
+{
+    struct conf_source *s = load_file(t, NULL, file);
+
+    if (!s)
+        return;
+    s->path = t->conf_file;
+    read_source(NULL, t, &t->root, s, 0);
 }
 
 void conf_tree_read_text(struct conf_tree *t, struct str text, struct str called)

@@ -57,6 +57,9 @@ struct conf_tree *conf_tree_new(struct arena *arena, struct str prefix, struct s
 /* Reads the main file into the tree; errors are added to it. */
 void conf_tree_read(struct conf_tree *t);
 
+/* Reads FILE as though it were the main file. */
+void conf_tree_read_file(struct conf_tree *t, struct str file);
+
 /* Reads TEXT as the directives of -g, which come before those of the file. */
 void conf_tree_read_text(struct conf_tree *t, struct str text, struct str called);
 

@@ -323,6 +323,7 @@ static bool read_field(struct connection *c, struct request *r)
     if (line.is_invalid && srv->ignore_invalid_headers.num) {
         log_request(r, LOG_INFO_, 0, "client sent invalid header line: \"%.*s: %.*s\"", STR_ARG(line.name),
                     STR_ARG(line.value));
+        trace_step(r, srv->ignore_invalid_headers.origin, arena_str(r->arena, line.name), STR(""), "this field's name is not valid here: ignored");
         buf_consume(&c->unread, line.consumed);
         return true;
     }

@@ -124,3 +124,17 @@ const char *capture_describe(struct buf *b, struct request *r, enum captured_bod
     buf_free(&decoded);
     return error;
 }
+
+bool capture_is_compressed_twice(const struct request *r)
+{
+    const struct captured *c = r->captured ? &r->captured->response : NULL;
+    struct buf once = {0};
+    bool is_twice;
+
+    if (!c || c->n < 2)
+        return false;
+    is_twice = !decode((struct str){c->data, c->n}, &once) && buf_len(&once) > 2 && (unsigned char)buf_str(&once).p[0] == 0x1f
+               && (unsigned char)buf_str(&once).p[1] == 0x8b;
+    buf_free(&once);
+    return is_twice;
+}

@@ -31,4 +31,8 @@ void capture_add_file(struct request *r, enum captured_body which, int fd, off_t
  * the content coding (gzip, deflate) is undone. NULL, or why not. */
 const char *capture_describe(struct buf *b, struct request *r, enum captured_body which, bool decodes);
 
+
+/* Whether undoing the response's content coding leaves gzip data. */
+bool capture_is_compressed_twice(const struct request *r);
+
 #endif

@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 
+#include "diagnose/diagnose.h"
 #include "http/connection.h"
 #include "http/uri.h"
 #include "phases/engine.h"
@@ -11,6 +12,7 @@
 #include "trace/hold.h"
 #include "trace/json_write.h"
 #include "trace/trace.h"
+#include "upstream/peers.h"
 #include "upstream/upstream.h"
 
 static void describe_place(struct buf *b, struct arena *a, const char *key, const struct directive *d)
@@ -82,31 +84,30 @@ static void describe_candidates(struct buf *b, struct arena *a, const char *key,
     write_close(b, ']');
 }
 
+struct lost_into {
+    struct buf *b;
+    struct arena *a;
+};
+
+static void describe_lost(void *data, const struct directive *lost, const struct directive *nearest)
+{
+    struct lost_into *into = data;
+
+    write_open(into->b, NULL, '{');
+    write_str(into->b, "directive", directive_text(into->a, lost));
+    describe_place(into->b, into->a, "place", lost);
+    write_str(into->b, "why", arena_printf(into->a, "the level of %.*s has %.*s of its own, and then none is inherited",
+                                          STR_ARG(directive_place(into->a, nearest)), STR_ARG(nearest->args[0])));
+    write_close(into->b, '}');
+}
+
 /* Array directives of outer levels that a nearer level of its own hides (nginx's inheritance). */
 static void describe_not_inherited(struct buf *b, struct request *r)
 {
-    static const char *const names[] = {"proxy_set_header", "add_header", "proxy_hide_header", "proxy_pass_header", "error_page", "proxy_redirect"};
-    struct arena *a = r->arena;
+    struct lost_into into = {b, r->arena};
 
     write_open(b, "not_inherited", '[');
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const struct directive *nearest = NULL;
-        for (const struct directive *level = block_of(r); level; level = level->parent)
-            for (const struct directive *d = level->first_child; d; d = d->next) {
-                if (!str_eq(d->args[0], str_of(names[i])))
-                    continue;
-                if (!nearest)
-                    nearest = d;
-                if (nearest->parent == d->parent)
-                    continue;
-                write_open(b, NULL, '{');
-                write_str(b, "directive", directive_text(a, d));
-                describe_place(b, a, "place", d);
-                write_str(b, "why", arena_printf(a, "the level of %.*s has %s of its own, and then none is inherited",
-                                                STR_ARG(directive_place(a, nearest)), names[i]));
-                write_close(b, '}');
-            }
-    }
+    conf_each_lost(block_of(r), describe_lost, &into);
     write_close(b, ']');
 }
 
@@ -138,6 +139,8 @@ void trace_describe_summary(struct buf *b, struct request *r)
     write_num(b, "status", r->response.status);
     write_num(b, "bytes", (long long)r->bytes_sent);
     write_str(b, "phase", str_of(phase_table[r->phase < PHASE_COUNT ? r->phase : PHASE_LOG].name));
+    if (r->finished_us || r->is_dry_run)
+        write_num(b, "findings_count", (long long)findings_of(r)->all.n);
     if (r->edits)
         write_num(b, "edited", (long long)r->edits->all.n);
     hold_describe(b, r);
@@ -188,6 +191,54 @@ static void describe_steps(struct buf *b, struct request *r)
         write_str(b, "before", s->before);
         write_str(b, "after", s->after);
         write_str(b, "why", s->why);
+        write_close(b, '}');
+    }
+    write_close(b, ']');
+}
+
+/* Every directive that had a part in what happened to R, each once: for the configuration with its lines marked. */
+struct acted {
+    ARRAY_OF(const struct directive *) all;
+};
+
+static void act(struct acted *list, struct arena *a, const struct directive *d)
+{
+    if (!d || d->n_args == 0)
+        return;
+    for (size_t i = 0; i < list->all.n; i++)
+        if (list->all.items[i] == d)
+            return;
+    *ARRAY_PUSH(&list->all, a) = d;
+}
+
+static void act_fields(struct acted *list, struct arena *a, const field_array *fields)
+{
+    for (size_t i = 0; i < fields->n; i++)
+        act(list, a, fields->items[i].origin.directive);
+}
+
+static void describe_acted(struct buf *b, struct request *r)
+{
+    struct acted list = {0};
+
+    act(&list, r->arena, r->server->directive);
+    if (r->location)
+        act(&list, r->arena, r->location->directive);
+    for (size_t i = 0; i < r->visits.n; i++)
+        act(&list, r->arena, account_of(r, i).directive);
+    for (size_t i = 0; r->steps && i < r->steps->all.n; i++)
+        act(&list, r->arena, r->steps->all.items[i].directive);
+    if (r->upstream) {
+        act_fields(&list, r->arena, &r->upstream->request_fields);
+        act_fields(&list, r->arena, &r->upstream->fields);
+    }
+    act_fields(&list, r->arena, &r->response.fields);
+    act(&list, r->arena, r->response.content_type_origin.directive);
+    write_open(b, "acted", '[');
+    for (size_t i = 0; i < list.all.n; i++) {
+        write_open(b, NULL, '{');
+        write_str(b, "directive", directive_text(r->arena, list.all.items[i]));
+        describe_place(b, r->arena, "place", list.all.items[i]);
         write_close(b, '}');
     }
     write_close(b, ']');
@@ -267,6 +318,15 @@ static void describe_upstream(struct buf *b, struct request *r)
     describe_fields(b, r, "fields", &u->request_fields);
     write_close(b, '}');
     describe_peers(b, r->arena, u->group);
+    if (r->is_dry_run && u->group) { /* what the next choice would be, with all peers as they are after a start */
+        struct str why;
+        const struct peer *p = peers_preview(u->group, r->arena, &why);
+        write_open(b, "would_ask", '{');
+        write_str(b, "peer", p ? p->address.text : STR(""));
+        write_str(b, "why", why);
+        describe_place(b, r->arena, "place", p ? p->directive : NULL);
+        write_close(b, '}');
+    }
     write_open(b, "attempts", '[');
     for (size_t i = 0; r->attempts && i < r->attempts->all.n; i++) {
         const struct attempt *at = &r->attempts->all.items[i];
@@ -312,8 +372,11 @@ void trace_describe(struct buf *b, struct request *r)
     write_str(b, "line", (struct str){r->response.head.p, end < 0 ? r->response.head.n : (size_t)end});
     describe_fields(b, r, "fields", &r->response.fields);
     write_str(b, "head", r->response.head);
+    write_str(b, "text", r->response.text);
     write_close(b, '}');
     describe_steps(b, r);
+    findings_describe(b, r->arena, findings_of(r));
+    describe_acted(b, r);
     edits_describe(b, r);
     editable_describe(b, r);
     describe_phases(b, r);

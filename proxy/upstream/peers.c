@@ -96,6 +96,27 @@ struct peer *peers_choose(struct request *r, uint64_t now_ms, struct str *why)
     return p;
 }
 
+const struct peer *peers_preview(const struct upstream_group *g, struct arena *a, struct str *why)
+{
+    const struct peer *best = NULL;
+    int total = 0;
+
+    for (int backups = 0; backups < 2 && !best; backups++)
+        for (size_t i = 0; i < g->peers.n; i++) {
+            const struct peer *p = &g->peers.items[i];
+            if (p->is_backup != (backups > 0) || p->is_down || (p->max_conns && p->conns >= p->max_conns))
+                continue;
+            total += p->effective_weight;
+            if (!best || p->current_weight + p->effective_weight > best->current_weight + best->effective_weight)
+                best = p;
+        }
+    *why = !best ? STR("no server of the group is usable")
+           : g->peers.n == 1 ? STR("the only server of the group")
+                             : arena_printf(a, "%s, weight %d of %d", best->is_backup ? "a backup: no other server is usable" : "the first in the weighted round robin",
+                                            best->effective_weight, total);
+    return best;
+}
+
 void peer_free(struct request *r, enum peer_outcome outcome, uint64_t now_ms)
 {
     struct upstream *u = r->upstream;

@@ -108,12 +108,13 @@ static bool may_try_next(struct request *r, unsigned why)
 }
 
 /* The present attempt has failed because of WHY (a NEXT_* bit): asks the next peer, or ends with STATUS. */
-static void fail_attempt(struct request *r, unsigned why, unsigned status, const char *words)
+static void fail_attempt(struct request *r, unsigned why, unsigned status, enum attempt_failure failure, const char *words)
 {
     struct upstream *u = r->upstream;
     bool was_reused = u->is_reused;
 
     attempt_of(r)->status = status;
+    attempt_of(r)->failure = failure;
     attempt_of(r)->why = arena_printf(r->arena, "%.*s; %s", STR_ARG(attempt_of(r)->why), words);
     end_attempt(r);
     peer_free(r, why == NEXT_403 || why == NEXT_404 ? PEER_ANSWERED : PEER_FAILED, now(r));
@@ -259,7 +260,7 @@ static void send_request(struct request *r)
             return;
         }
         log_request(r, LOG_ERR_, errno, "writev() failed while sending request to upstream");
-        fail_attempt(r, NEXT_ERROR, 502, "it closed the connection while the request was sent");
+        fail_attempt(r, NEXT_ERROR, 502, FAILURE_CLOSED, "it closed the connection while the request was sent");
         return;
     }
     if (u->state < UPSTREAM_READING_HEADER && (result == OUTPUT_BLOCKED || !u->is_body_sent)) {
@@ -300,7 +301,7 @@ static void connected(struct request *r)
     if (err) {
         log_request(r, LOG_ERR_, err, "connect() failed while connecting to upstream, upstream: \"%.*s%.*s\"",
                     STR_ARG(u->scheme), STR_ARG(u->peer->address.text));
-        fail_attempt(r, NEXT_ERROR, 502, err == ECONNREFUSED ? "connection refused" : strerror(err));
+        fail_attempt(r, NEXT_ERROR, 502, err == ECONNREFUSED ? FAILURE_REFUSED : FAILURE_UNREACHABLE, err == ECONNREFUSED ? "connection refused" : strerror(err));
         return;
     }
     if (u->peer->address.u.any.sa_family != AF_UNIX)
@@ -349,6 +350,7 @@ static void connect_next(struct request *r)
         attempt->peer = u->group->name;
         attempt->why = STR("no server of the group is left");
         attempt->status = 502;
+        attempt->failure = FAILURE_NO_PEER;
         log_request(r, LOG_ERR_, 0, "no live upstreams while connecting to upstream");
         upstream_fail(r, 502);
         return;
@@ -393,7 +395,7 @@ static void connect_peer(struct request *r)
         int err = errno;
         log_request(r, err == ENOENT || err == ECONNREFUSED ? LOG_ERR_ : LOG_CRIT_, err,
                     "connect() to %.*s failed while connecting to upstream", STR_ARG(u->peer->address.text));
-        fail_attempt(r, NEXT_ERROR, 502, strerror(err));
+        fail_attempt(r, NEXT_ERROR, 502, err == ECONNREFUSED || err == ENOENT ? FAILURE_REFUSED : FAILURE_UNREACHABLE, strerror(err));
         return;
     }
     timer_start(loop_of(r), &u->timer, u->settings.connect_timeout_ms);
@@ -630,16 +632,16 @@ static void read_header(struct request *r)
         if (buf_len(&u->in) < u->settings.buffer_size_bytes)
             return;
         log_request(r, LOG_ERR_, 0, "upstream sent too big header while reading response header from upstream");
-        fail_attempt(r, NEXT_INVALID_HEADER, 502, "its response header is larger than proxy_buffer_size");
+        fail_attempt(r, NEXT_INVALID_HEADER, 502, FAILURE_HEADER_TOO_BIG, "its response header is larger than proxy_buffer_size");
         return;
-    case HEADER_INVALID: fail_attempt(r, NEXT_INVALID_HEADER, 502, "its response header is invalid"); return;
+    case HEADER_INVALID: fail_attempt(r, NEXT_INVALID_HEADER, 502, FAILURE_HEADER_INVALID, "its response header is invalid"); return;
     case HEADER_COMPLETE: break;
     }
     attempt_of(r)->status = u->status.code;
     attempt_of(r)->header_ms = (long)(now(r) - attempt_of(r)->started_ms);
     bit = next_bit(u->status.code);
     if (bit && u->tries_left > 1 && may_try_next(r, bit)) {
-        fail_attempt(r, bit, u->status.code, "proxy_next_upstream asks the next server for this status");
+        fail_attempt(r, bit, u->status.code, FAILURE_STATUS, "proxy_next_upstream asks the next server for this status");
         return;
     }
     if (has_no_body(r)) {
@@ -707,6 +709,28 @@ static void header_arrived(struct request *r)
     response_start(r, start_body);
 }
 
+static void nothing_more(struct request *r)
+{
+    (void)r;
+}
+
+void upstream_pretend_answer(struct request *r, struct str head)
+{
+    struct upstream *u = r->upstream;
+
+    buf_adds(&u->in, head);
+    u->state = UPSTREAM_READING_HEADER;
+    u->rest_bytes = -1;
+    if (u->codec->parse_header(r) != HEADER_COMPLETE)
+        return;
+    if (has_no_body(r))
+        u->rest_bytes = 0;
+    request_note_phase(r, PHASE_UPSTREAM_RESPONSE_HEADER);
+    u->codec->process_header(r);
+    if (r->upstream == u && u->state != UPSTREAM_FINISHED)
+        response_start(r, nothing_more);
+}
+
 void upstream_park(struct request *r)
 {
     struct upstream *u = r->upstream;
@@ -739,13 +763,14 @@ static void upstream_closed(struct request *r, int err)
             return;
         }
         log_request(r, LOG_ERR_, err, err ? "recv() failed while reading upstream" : "upstream prematurely closed connection while reading upstream");
+        attempt_of(r)->failure = err ? FAILURE_RESET : FAILURE_CLOSED;
         attempt_of(r)->why = arena_printf(r->arena, "%.*s; it closed the connection before the body was complete", STR_ARG(attempt_of(r)->why));
         break_off(r);
         return;
     }
     log_request(r, LOG_ERR_, err, err ? "recv() failed while reading response header from upstream"
                                       : "upstream prematurely closed connection while reading response header from upstream");
-    fail_attempt(r, NEXT_ERROR, 502, err ? "it reset the connection" : "it closed the connection without an answer");
+    fail_attempt(r, NEXT_ERROR, 502, err ? FAILURE_RESET : FAILURE_CLOSED, err ? "it reset the connection" : "it closed the connection without an answer");
 }
 
 static void read_response(struct request *r)
@@ -910,12 +935,14 @@ static void upstream_timeout(struct timer *t)
         return;
     }
     log_request(r, LOG_ERR_, ETIMEDOUT, "upstream timed out while %s", doing[u->state]);
-    if (u->state == UPSTREAM_READING_BODY)
+    if (u->state == UPSTREAM_READING_BODY) {
+        attempt_of(r)->failure = FAILURE_READ_TIMEOUT;
         break_off(r);
-    else if (u->state == UPSTREAM_TUNNEL)
+    } else if (u->state == UPSTREAM_TUNNEL)
         end_tunnel(r);
     else
-        fail_attempt(r, NEXT_TIMEOUT, 504, words[u->state]);
+        fail_attempt(r, NEXT_TIMEOUT, 504, u->state == UPSTREAM_CONNECTING ? FAILURE_CONNECT_TIMEOUT : u->state == UPSTREAM_SENDING_REQUEST ? FAILURE_SEND_TIMEOUT : FAILURE_READ_TIMEOUT,
+                     words[u->state]);
 }
 
 bool upstream_client_gone(struct request *r)

@@ -94,12 +94,29 @@ struct upstream_settings {
 enum { NEXT_ERROR = 1, NEXT_TIMEOUT = 2, NEXT_INVALID_HEADER = 4, NEXT_500 = 8, NEXT_502 = 16, NEXT_503 = 32, NEXT_504 = 64,
        NEXT_403 = 128, NEXT_404 = 256, NEXT_429 = 512, NEXT_NON_IDEMPOTENT = 1024, NEXT_OFF = 2048 };
 
+/* How an attempt failed; its "why" says the same in words. */
+enum attempt_failure {
+    FAILURE_NONE,
+    FAILURE_NO_PEER, /* none of the group is usable */
+    FAILURE_REFUSED,
+    FAILURE_UNREACHABLE,
+    FAILURE_CLOSED, /* without a complete answer */
+    FAILURE_RESET,
+    FAILURE_CONNECT_TIMEOUT,
+    FAILURE_SEND_TIMEOUT,
+    FAILURE_READ_TIMEOUT,
+    FAILURE_HEADER_TOO_BIG,
+    FAILURE_HEADER_INVALID,
+    FAILURE_STATUS, /* proxy_next_upstream asks elsewhere for it */
+};
+
 /* One attempt at one peer, for the trace and $upstream_*. An empty peer separates those of internal redirects. */
 struct attempt {
     struct str peer;
     const struct directive *directive;
     struct str why; /* this peer was chosen, and how it ended */
     unsigned status;
+    enum attempt_failure failure;
     long connect_ms, header_ms, response_ms; /* -1: not reached */
     uint64_t bytes_received, bytes_sent, response_bytes, started_ms;
     bool is_reused;
@@ -147,6 +164,7 @@ struct upstream {
     int temp_fd;
     long long temp_bytes;
     struct resolver_query *query;
+    struct str resolve_error; /* "" if there was none */
     void *data; /* the codec's */
 };
 
@@ -171,6 +189,8 @@ void upstream_write_request(struct request *r);
 void upstream_replace_body(struct request *r, struct str body);
 /* The peer at ADDRESS (a text with port) is asked next, of the group or not. NULL, or why it cannot be. */
 const char *upstream_force_peer(struct request *r, struct str address);
+/* In a dry run: HEAD is what the upstream would answer; it goes as far as the header of the response. */
+void upstream_pretend_answer(struct request *r, struct str head);
 /* Frees what R's upstream holds. */
 void upstream_release(struct request *r);
 
