@@ -16,9 +16,6 @@ const struct peer *peers_preview(const struct upstream_group *g, struct arena *a
 
 enum peer_outcome { PEER_ANSWERED, PEER_FAILED };
 /* R is done with its peer. */
-void peer_free(struct request *r, /* The peer that G's next request would get first, and why; nothing is marked. NULL if there is none. */
-const struct peer *peers_preview(const struct upstream_group *g, struct arena *a, struct str *why);
-
-enum peer_outcome outcome, uint64_t now_ms);
+void peer_free(struct request *r, enum peer_outcome outcome, uint64_t now_ms);
 
 #endif
