@@ -3,7 +3,8 @@ CC ?= gcc
 BUILD ?= build
 CFLAGS ?= -O2 -g
 WARNINGS = -Wall -Wextra -Werror
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DNCURSES_WIDECHAR=1 -Iproxy $(WARNINGS) $(CFLAGS)
+INCLUDES = -Iproxy
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DNCURSES_WIDECHAR=1 $(INCLUDES) $(WARNINGS) $(CFLAGS)
 LIBS = -lpcre2-8 -ljansson -lresolv -lz -lcrypto
 PACKAGES = gcc make libc6-dev libpcre2-dev libssl-dev zlib1g-dev libncurses-dev libcmocka-dev libjansson-dev
 TEST_PACKAGES = nginx-light curl tmux python3 procps
@@ -14,12 +15,12 @@ OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS = $(shell find tests/unit -name '*_test.c')
 UNIT_PROGRAMS = $(UNITS:tests/unit/%.c=$(BUILD)/tests/%)
 
-TUI_SOURCES = $(wildcard tui/*.c)
+TUI_SOURCES = $(wildcard tui/*.c tui/*/*.c)
 
 all: $(BUILD)/glassproxy $(BUILD)/glasstui $(UNIT_PROGRAMS)
 
 $(BUILD)/glasstui: $(TUI_SOURCES:%.c=$(BUILD)/%.o)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ -ljansson -lncursesw -ltinfo
+	$(CC) $(ALL_CFLAGS) -o $@ $^ -ljansson -lncursesw -ltinfo -lcrypto
 
 $(BUILD)/glassproxy: $(BUILD)/proxy/main.o $(BUILD)/libproxy.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
@@ -27,6 +28,7 @@ $(BUILD)/glassproxy: $(BUILD)/proxy/main.o $(BUILD)/libproxy.a
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
+$(BUILD)/tui/%.o: INCLUDES = -Itui
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@

@@ -84,3 +84,12 @@ void text_put(WINDOW *w, int y, int x, int width, const char *s, chtype attribut
         waddch(w, ' ');
     wattroff(w, attributes);
 }
+
+const char *text_after(const char *s, int n)
+{
+    if (!s)
+        return "";
+    while (*s && n > 0)
+        n -= wcwidth(next(&s));
+    return s;
+}

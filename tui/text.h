@@ -16,4 +16,7 @@ chtype text_style(enum style style);
 /* Writes S at Y, X in at most WIDTH columns, with blanks behind it; "…" where it was cut. */
 void text_put(WINDOW *w, int y, int x, int width, const char *s, chtype attributes);
 
+/* What of S (may be NULL) is behind its first N columns. */
+const char *text_after(const char *s, int n);
+
 #endif

@@ -54,10 +54,20 @@ struct findings *findings_of_conf(struct conf *c, struct arena *a)
     return f;
 }
 
+static const char *const severities[] = {"hint", "warning", "error"};
+
+struct str findings_worst(const struct findings *f)
+{
+    int worst = -1;
+
+    for (size_t i = 0; i < f->all.n; i++)
+        if ((int)f->all.items[i].kind->severity > worst)
+            worst = (int)f->all.items[i].kind->severity;
+    return worst < 0 ? STR("") : str_of(severities[worst]);
+}
+
 void findings_describe(struct buf *b, struct arena *a, const struct findings *f)
 {
-    static const char *const severities[] = {"hint", "warning", "error"};
-
     write_open(b, "findings", '[');
     for (size_t i = 0; i < f->all.n; i++) {
         const struct finding *one = &f->all.items[i];

@@ -47,6 +47,8 @@ struct findings *findings_of_conf(struct conf *c, struct arena *a);
 void finding_add(struct findings *out, const struct diagnosis *kind, const struct directive *d, const char *remedy, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* "error", "warning", "hint", or "" if there is nothing. */
+struct str findings_worst(const struct findings *f);
 /* Member "findings". */
 void findings_describe(struct buf *b, struct arena *a, const struct findings *f);
 

@@ -55,6 +55,8 @@ void read_request_start(struct connection *c)
     c->is_pipelining = false;
     c->request = r;
     c->requests++;
+    r->connection_number = c->number;
+    r->number_on_connection = c->requests;
     c->worker->n_requests++;
     c->state = CONNECTION_PROCESSING;
     timer_stop(c->worker->loop, &c->timer);

@@ -86,7 +86,8 @@ struct request {
     const struct address *server_address; /* where the client connected to; set when finished */
     struct str location_uri;              /* what the location was chosen by */
     const struct listener *listener;
-    uint64_t id;
+    uint64_t id, connection_number;
+    unsigned number_on_connection; /* from 1 */
     struct str request_id;
     double start_time;           /* seconds since the epoch, for $msec-like uses */
     uint64_t started_ms;         /* of the loop's clock */

@@ -39,6 +39,7 @@ struct client {
     unsigned long n_dropped, n_sampled;
     unsigned max_per_second, n_this_second; /* events; 0: all */
     uint64_t second;
+    struct timer report; /* of what was sampled, at the end of the second */
     bool is_closing;
 };
 
@@ -66,6 +67,7 @@ static void free_client(void *data)
             break;
         }
     n_clients--;
+    timer_stop(worker->loop, &c->report);
     buf_free(&c->in);
     buf_free(&c->out);
     if (c->filter_arena)
@@ -80,6 +82,7 @@ static void disconnect(struct client *c)
     c->is_closing = true;
     c->detail = DETAIL_NONE;
     c->wants_phases = c->wants_logs = c->is_debugger = false;
+    timer_stop(worker->loop, &c->report);
     loop_watch(worker->loop, &c->io, 0);
     close(c->io.fd);
     count_watchers();
@@ -116,6 +119,14 @@ static void flush(struct client *c)
     watch(c);
 }
 
+static void report_time(struct timer *t)
+{
+    struct client *c = t->data;
+
+    report_drops(c);
+    flush(c);
+}
+
 /* Whether C is to be sent an event now; counts it as dropped otherwise. */
 static bool has_turn(struct client *c)
 {
@@ -130,10 +141,11 @@ static bool has_turn(struct client *c)
     if (c->second != second) {
         c->second = second;
         c->n_this_second = 0;
-        report_drops(c);
     }
     if (c->n_this_second >= c->max_per_second) {
         c->n_sampled++;
+        if (!timer_is_running(&c->report))
+            timer_start(worker->loop, &c->report, 1000);
         return false;
     }
     c->n_this_second++;
@@ -341,6 +353,7 @@ static const char *hello(struct client *c, const json_t *command, struct buf *b)
     write_str(b, "nginx", STR(GLASSPROXY_NGINX_VERSION));
     write_num(b, "pid", getpid());
     write_str(b, "conf", worker->conf->tree->conf_file);
+    write_str(b, "prefix", worker->conf->tree->prefix);
     return NULL;
 }
 
@@ -606,6 +619,8 @@ static void accept_client(struct io *io, unsigned ready)
     c->io = (struct io){.fd = fd, .handler = client_event, .data = c};
     getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes);
     snprintf(c->who, sizeof c->who, "uid %u (process %d)", (unsigned)who.uid, (int)who.pid);
+    c->report.handler = report_time;
+    c->report.data = c;
     c->next = clients;
     clients = c;
     n_clients++;

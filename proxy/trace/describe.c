@@ -140,10 +140,32 @@ void trace_describe_summary(struct buf *b, struct request *r)
     write_num(b, "bytes", (long long)r->bytes_sent);
     write_str(b, "phase", str_of(phase_table[r->phase < PHASE_COUNT ? r->phase : PHASE_LOG].name));
     if (r->finished_us || r->is_dry_run)
-        write_num(b, "findings_count", (long long)findings_of(r)->all.n);
+        write_str(b, "findings_worst", findings_worst(findings_of(r)));
     if (r->edits)
         write_num(b, "edited", (long long)r->edits->all.n);
     hold_describe(b, r);
+}
+
+static void describe_connection(struct buf *b, const struct request *r)
+{
+    char protocol[24] = "";
+
+    if (r->version == 9)
+        snprintf(protocol, sizeof protocol, "HTTP/0.9");
+    else if (r->version)
+        snprintf(protocol, sizeof protocol, "HTTP/%u.%u", r->version / 1000, r->version % 1000);
+    write_open(b, "connection", '{');
+    write_num(b, "number", (long long)r->connection_number);
+    write_num(b, "request_on_it", r->number_on_connection);
+    write_str(b, "protocol", str_of(protocol));
+    write_bool(b, "kept", r->keeps_alive);
+    write_bool(b, "pipelined", r->is_pipelined);
+    write_num(b, "header_bytes", (long long)r->header_bytes);
+    write_num(b, "body_bytes", (long long)r->request_bytes);
+    write_num(b, "sent_bytes", (long long)r->bytes_sent);
+    write_bool(b, "truncated", r->is_truncated);
+    write_null(b, "tls"); /* not encrypted */
+    write_close(b, '}');
 }
 
 static void describe_server(struct buf *b, struct request *r)
@@ -357,6 +379,7 @@ void trace_describe(struct buf *b, struct request *r)
 
     trace_describe_summary(b, r);
     write_str(b, "request_line", r->request_line);
+    describe_connection(b, r);
     describe_server(b, r);
     describe_location(b, r);
     write_open(b, "uri_path", '{');

@@ -373,4 +373,18 @@ void editable_describe(struct buf *b, const struct request *r)
         if (can & members[i].bit)
             write_str(b, NULL, str_of(members[i].name));
     write_close(b, ']');
+    if (!can)
+        return;
+    write_open(b, "now", '{'); /* what of it is no field */
+    if (can & CAN_METHOD)
+        write_str(b, "method", message_at(r->phase) == MESSAGE_REQUEST ? r->method_name : r->upstream->method);
+    if (can & CAN_URI)
+        write_str(b, "uri", message_at(r->phase) == MESSAGE_REQUEST ? r->unparsed_uri : r->upstream->uri);
+    if (can & CAN_UPSTREAM)
+        write_str(b, "upstream", r->upstream->peer ? r->upstream->peer->address.text : STR(""));
+    if (can & CAN_STATUS)
+        write_num(b, "status", message_at(r->phase) == MESSAGE_RESPONSE ? r->response.status : r->upstream->status.code);
+    if (message_at(r->phase) == MESSAGE_RESPONSE)
+        write_str(b, "content_type", r->response.content_type);
+    write_close(b, '}');
 }

@@ -139,17 +139,19 @@ static void unlink_hold(struct hold *h)
 void hold_forget(struct request *r)
 {
     struct hold *h = r->hold;
+    bool is_client_gone;
 
     if (!h)
         return;
     r->hold = NULL;
     h->r = NULL;
     timer_stop(loop_of(r), &h->timer);
+    is_client_gone = h->is_client_gone;
     if (h->is_released)
         return; /* run_released() frees it */
     unlink_hold(h);
     mem_free(h);
-    tell(r, "ended", "the request ended while it was held");
+    tell(r, "ended", is_client_gone ? "it ended while it was held: the client went away" : "it ended while it was held");
 }
 
 void hold_note(struct request *r, enum hold_news news)

@@ -101,8 +101,36 @@ class Lab(unittest.TestCase):
     def tmux(self, *args):
         return subprocess.run(["tmux", "-L", self.dir.replace("/", "-"), "-f", "/dev/null", *args], capture_output=True, text=True).stdout
 
-    def screen(self, *keys):
-        if keys:
-            self.tmux("send-keys", *keys)
-        time.sleep(0.6)
+    def interface(self, width=100, height=32, env="", options=""):
+        self.tmux("new-session", "-d", "-x", str(width), "-y", str(height), "%s TMPDIR=%s LC_ALL=C.UTF-8 exec %s -S %s %s" % (env, self.dir, TUI, self.sock, options))
+        self.addCleanup(self.tmux, "kill-server")
+        return self.see("glasstui")
+
+    def end_interface(self):
+        self.tmux("kill-server")
+        while "server" not in self.tmux_errors("list-sessions"):
+            time.sleep(0.05)
+
+    def tmux_errors(self, *args):
+        return subprocess.run(["tmux", "-L", self.dir.replace("/", "-"), *args], capture_output=True, text=True).stderr
+
+    def capture(self):
         return self.tmux("capture-pane", "-p")
+
+    def press(self, *keys):
+        self.tmux("send-keys", *keys)
+
+    def type(self, text):
+        self.tmux("send-keys", "-l", text)
+
+    def see(self, *texts, absent=(), seconds=5):
+        """The screen, as soon as all TEXTS are on it and none of ABSENT."""
+        until = time.time() + seconds
+        while True:
+            screen = self.capture()
+            missing = [t for t in texts if t not in screen] + ["no " + t for t in absent if t in screen]
+            if not missing:
+                return screen
+            if time.time() > until:
+                raise AssertionError("not seen: %r\n%s" % (missing, screen))
+            time.sleep(0.05)
