@@ -180,7 +180,7 @@ static void show_version(void)
 static void show_help(void)
 {
     fprintf(stderr, "Usage: glassproxy [-?hvVtTq] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n"
-                    "       glassproxy explain|diff|lint|trace|record|backend ... (-h with each says more)\n\n"
+                    "       glassproxy explain|diff|lint|trace|record|control|backend ... (-h with each says more)\n\n"
                     "  -?,-h         : this help\n"
                     "  -v            : show version and exit\n"
                     "  -V            : show version and configure options then exit\n"

@@ -14,6 +14,7 @@ static const struct {
     {"lint", "what is probably wrong with a configuration", command_lint},
     {"trace", "follows the requests of a running proxy", command_trace},
     {"record", "writes the requests of a running proxy to a file", command_record},
+    {"control", "sends commands to a running proxy", command_control},
     {"backend", "an upstream that answers with what it received", command_backend},
 };
 

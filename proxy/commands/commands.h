@@ -1,5 +1,5 @@
 /*
- * The subcommands: glassproxy explain, diff, lint, trace, record, backend.
+ * The subcommands: glassproxy explain, diff, lint, trace, record, control, backend.
  */
 #ifndef GLASSPROXY_COMMANDS_COMMANDS_H
 #define GLASSPROXY_COMMANDS_COMMANDS_H
@@ -14,6 +14,7 @@ int command_run(int argc, char **argv);
 
 int command_explain(int argc, char **argv);
 int command_trace(int argc, char **argv);
+int command_control(int argc, char **argv);
 int command_record(int argc, char **argv);
 int command_lint(int argc, char **argv);
 int command_diff(int argc, char **argv);
@@ -21,6 +22,10 @@ int command_backend(int argc, char **argv);
 
 /* Prints a described request (trace_describe()) for people. */
 void show_request(FILE *out, const json_t *detail, bool has_colour);
+/* A body ("body" of the control protocol): what is kept of it, control characters of a text replaced. */
+void show_body(FILE *out, const json_t *body);
+/* A line of the error log. */
+void show_log(FILE *out, const json_t *line, bool has_colour);
 /* What one phase got and made. */
 void show_phase(FILE *out, const json_t *phase, bool has_colour);
 /* Findings of diagnoses, for people. */

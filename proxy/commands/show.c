@@ -2,8 +2,11 @@
  * A described request as text for people: what `glassproxy trace` and `glassproxy explain` print. Control characters from
  * the traffic never reach the terminal.
  */
+#include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "commands/commands.h"
 
@@ -245,6 +248,39 @@ void show_findings(FILE *f, const json_t *findings, bool has_colour)
         put(&o, GREEN, text(n, "remedy"));
         fputc('\n', f);
     }
+}
+
+void show_log(FILE *f, const json_t *line, bool has_colour)
+{
+    struct out o = {f, has_colour};
+    const char *level = text(line, "level");
+
+    put(&o, strcmp(level, "warn") == 0 ? YELLOW : strcmp(level, "info") == 0 || strcmp(level, "notice") == 0 || strcmp(level, "debug") == 0 ? PLAIN : RED, text(line, "line"));
+    fputc('\n', f);
+}
+
+void show_body(FILE *f, const json_t *body)
+{
+    const char *in = text(body, "base64");
+    size_t n = strlen(in);
+    unsigned char *bytes = malloc(n + 1);
+    int got = bytes ? EVP_DecodeBlock(bytes, (const unsigned char *)in, (int)n) : -1;
+
+    while (n && in[n - 1] == '=' && got > 0) { /* the padding is decoded to zeros */
+        n--;
+        got--;
+    }
+    if (!json_is_true(json_object_get(body, "captured")))
+        fputs("glassproxy: it has none, or nobody was attached when it passed\n", stderr);
+    for (int i = 0; i < got; i++) {
+        if (isatty(fileno(f)) && (bytes[i] < 0x20 || bytes[i] == 0x7f) && bytes[i] != '\n' && bytes[i] != '\t')
+            fprintf(f, "\\x%02x", bytes[i]);
+        else
+            fputc(bytes[i], f);
+    }
+    if (number(body, "kept") < number(body, "total"))
+        fprintf(stderr, "glassproxy: only the first %lld of %lld bytes are kept (glass_body)\n", number(body, "kept"), number(body, "total"));
+    free(bytes);
 }
 
 void show_phase(FILE *f, const json_t *p, bool has_colour)

@@ -11,15 +11,18 @@
 #include "commands/commands.h"
 
 static const char usage[] =
-    "Usage: glassproxy trace [-S socket] [--json] [--full] [--phases] [--list] [--get N] [--config] [--stats]\n"
+    "Usage: glassproxy trace [-S socket] [--json] [--full] [--phases] [--list] [--get N] [--body N]\n"
+    "                        [--of request|response] [--raw] [--config] [--logs] [--stats] [--breakpoints] [--held]\n"
     "                        [--host glob] [--path glob] [--method glob] [--status 404|5xx] [--phase name] [filter]\n\n"
     "Follows the requests of a running proxy. The socket is that beside the pid file (logs/glassproxy.sock).\n"
     "  --list    the finished requests that are kept, and ends\n"
     "  --get N   all about request N, and ends\n"
+    "  --body N  the body of request N (the response's unless --of says otherwise), decompressed unless --raw, and ends\n"
+    "  --phases  each phase with what went in and came out; --logs the last lines of the error log, and those to come\n"
     "A filter: method=POST and (host=*.test or path~^/api/) and not header.x-debug and status>=500\n";
 
 struct view {
-    bool as_json, is_full, has_colour, is_done;
+    bool as_json, is_full, has_colour, is_done, follows_logs;
     int rc;
 };
 
@@ -39,6 +42,10 @@ static void show_line(struct view *v, const char *line)
         v->is_done |= !event && !json_object_get(o, "subscribed");
     } else if (event && strcmp(event, "dropped") == 0) {
         printf("(%lld events were dropped: this terminal is slower than the traffic)\n", (long long)json_integer_value(json_object_get(o, "count")));
+    } else if (event && strcmp(event, "sampled") == 0) {
+        printf("(%lld more events were not shown)\n", (long long)json_integer_value(json_object_get(o, "count")));
+    } else if (event && strcmp(event, "log") == 0) {
+        show_log(stdout, o, v->has_colour);
     } else if (event && strcmp(event, "phase") == 0) {
         show_phase(stdout, o, v->has_colour);
     } else if (event) {
@@ -55,7 +62,14 @@ static void show_line(struct view *v, const char *line)
         show_summary(stdout, detail, v->has_colour);
         show_request(stdout, detail, v->has_colour);
         v->is_done = true;
-    } else if (json_object_get(o, "accepted") || json_object_get(o, "directives")) {
+    } else if ((detail = json_object_get(o, "body"))) {
+        show_body(stdout, detail);
+        v->is_done = true;
+    } else if ((list = json_object_get(o, "lines"))) {
+        json_array_foreach(list, i, one)
+            show_log(stdout, one, v->has_colour);
+        v->follows_logs = true;
+    } else if (json_object_get(o, "accepted") || json_object_get(o, "directives") || json_object_get(o, "breakpoints")) {
         char *text = json_dumps(o, JSON_INDENT(2));
         puts(text ? text : "");
         free(text);
@@ -78,13 +92,14 @@ static void add_condition(char *filter, size_t room, const char *name, const cha
 
 int command_trace(int argc, char **argv)
 {
-    enum { HOST = 256, PATH, METHOD, STATUS, PHASE, FULL, PHASES, LIST, GET, CONFIG, STATS };
+    enum { HOST = 256, PATH, METHOD, STATUS, PHASE, FULL, PHASES, LIST, GET, CONFIG, STATS, BODY, OF, RAW, LOGS, BREAKPOINTS, HELD };
     static const struct option longs[] = {
         {"json", no_argument, NULL, 'j'}, {"host", required_argument, NULL, HOST}, {"path", required_argument, NULL, PATH},
         {"method", required_argument, NULL, METHOD}, {"status", required_argument, NULL, STATUS}, {"phase", required_argument, NULL, PHASE},
         {"full", no_argument, NULL, FULL}, {"phases", no_argument, NULL, PHASES}, {"list", no_argument, NULL, LIST},
         {"get", required_argument, NULL, GET}, {"config", no_argument, NULL, CONFIG}, {"stats", no_argument, NULL, STATS},
-        {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+        {"body", required_argument, NULL, BODY}, {"of", required_argument, NULL, OF}, {"raw", no_argument, NULL, RAW}, {"logs", no_argument, NULL, LOGS},
+        {"breakpoints", no_argument, NULL, BREAKPOINTS}, {"held", no_argument, NULL, HELD}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     static const char *const members[] = {"host", "path", "method", "status", "phase"};
     const char *socket_path = "logs/glassproxy.sock";
     json_t *command = json_object();
@@ -96,6 +111,8 @@ int command_trace(int argc, char **argv)
     int option;
 
     json_object_set_new(command, "cmd", json_string("subscribe"));
+    json_object_set_new(command, "of", json_string("response"));
+    json_object_set_new(command, "decode", json_true());
     while ((option = getopt_long(argc, argv, "S:jh", longs, NULL)) != -1)
         switch (option) {
         case 'S': socket_path = optarg; break;
@@ -114,6 +131,15 @@ int command_trace(int argc, char **argv)
             json_object_set_new(command, "request", json_integer(atoll(optarg)));
             break;
         case CONFIG: json_object_set_new(command, "cmd", json_string("config")); break;
+        case BODY:
+            json_object_set_new(command, "cmd", json_string("body"));
+            json_object_set_new(command, "request", json_integer(atoll(optarg)));
+            break;
+        case OF: json_object_set_new(command, "of", json_string(optarg)); break;
+        case RAW: json_object_set_new(command, "decode", json_false()); break;
+        case LOGS: json_object_set_new(command, "cmd", json_string("logs")); break;
+        case BREAKPOINTS: json_object_set_new(command, "cmd", json_string("breakpoints")); break;
+        case HELD: json_object_set_new(command, "cmd", json_string("held")); break;
         case STATS: json_object_set_new(command, "cmd", json_string("stats")); break;
         default: fputs(usage, option == 'h' ? stdout : stderr); return option == 'h' ? 0 : 1;
         }
@@ -124,8 +150,12 @@ int command_trace(int argc, char **argv)
     if (!control)
         return 1;
     attach_send(control, command);
-    while (!v.is_done && getline(&line, &room, control) > 0)
+    while (!v.is_done && getline(&line, &room, control) > 0) {
         show_line(&v, line);
+        if (v.follows_logs) /* only once: what is there came, now what is to come */
+            attach_send(control, json_pack("{s:s,s:s,s:b}", "cmd", "subscribe", "filter", "not method", "logs", 1));
+        v.follows_logs = false;
+    }
     free(line);
     fclose(control);
     return v.rc;

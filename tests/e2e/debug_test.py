@@ -399,3 +399,73 @@ class Debug(Lab):
         rewrites = [e for e in seen if e["event"] == "phase" and e["phase"] == "rewrite"]
         self.assertEqual((rewrites[0]["in"], rewrites[0]["out"], rewrites[0]["place"]), ("/old/a b", "/api/a b", self.conf + ":18"))
         self.assertEqual([e["us"] for e in seen if e["event"] == "phase"], sorted(e["us"] for e in seen if e["event"] == "phase"))
+
+    # --- from a shell ---
+
+    def test_control_and_trace_commands(self):
+        run = lambda *a: self.run_proxy(a[0], "-S", self.sock, *a[1:])
+        out = run("control", "break phase=upstream response header filter=path=/api/* and not header.x-no", '{"cmd":"breakpoints"}')
+        self.assertEqual(out.returncode, 0, out.stderr)
+        b = json.loads(out.stdout.splitlines()[1])["breakpoints"][0]
+        self.assertEqual((b["phase"], b["filter"]), ("upstream response header", "path=/api/* and not header.x-no"))
+        self.assertIn("enabled", run("trace", "--breakpoints").stdout)
+        self.events = []
+        t = self.start("/api/shell", "--data", "abc")
+        held = self.event("held")
+        self.assertIn("/api/shell", run("trace", "--held").stdout)
+        self.assertEqual(run("control", "step request=%d" % held["request"]).returncode, 0)
+        self.assertEqual(self.event("held")["phase"], "response header filters")
+        self.assertEqual(run("control", "step request=999").returncode, 1)
+        self.assertEqual(run("control", "continue all=true").returncode, 0)
+        t.join(5)
+        self.assertEqual(run("trace", "--body", str(held["request"]), "--of", "request").stdout, "abc")
+        self.assertIn('"target":"/v1/shell"', run("trace", "--body", str(held["request"])).stdout)
+        self.assertEqual(run("control", "{").returncode, 1)
+
+    def test_breakpoints_without_a_debugger(self):
+        text = pathlib.Path(self.conf).read_text()
+        pathlib.Path(self.conf).write_text("#glass: glass_hold_detached on;\n" + text)
+        self.assertTrue(self.ask("reload")["ok"])
+        t, held = self.hold("connect", "/api/alone")
+        self.ask("debug", on=False)
+        t.join(0.5)
+        self.assertTrue(t.is_alive())
+        self.assertEqual(len(self.ask("held")["requests"]), 1)
+        self.ask("continue", all=True)
+        t.join(5)
+        self.assertIn("200 OK", self.results["/api/alone"])
+
+    def test_random_commands(self):
+        import random
+        r = random.Random(7)
+        self.ask("break", phase="connect", filter="path=/api/held")
+        self.events = []
+        t = self.start("/api/held", "-m", "60")
+        held = self.event("held")
+        names = ["hello", "subscribe", "unsubscribe", "list", "get", "body", "config", "logs", "stats", "debug", "break", "breakpoints", "enable", "disable", "held",
+                 "abort", "edit", "phases", "", "x" * 300]
+        members = ["request", "filter", "phase", "breakpoint", "changes", "status", "limit", "of", "detail", "once", "on", "who", "max_per_second"]
+        values = [None, True, 0, -1, 99999999999999, 1.5, "", "x" * 1000, "\u0000", [], {}, {"method": 1}, [[[]]], "path=", "((((", "connect", "log"]
+        for _ in range(1500):
+            c = {"cmd": r.choice(names)}
+            for _ in range(r.randrange(4)):
+                c[r.choice(members)] = r.choice(values)
+            if c["cmd"] == "debug" and c.get("on") is False:
+                continue
+            line = bytearray(json.dumps(c).encode())
+            if r.random() < 0.3:
+                for _ in range(r.randrange(1, 5)):
+                    line[r.randrange(len(line))] = r.choice(b'\x00\xff{}[]",:\\a0')
+            line = bytes(line).replace(b"\n", b" ")
+            self.c.s.sendall(line + b"\n")
+            while "event" in self.c.read():
+                pass
+        half = Control(self.sock)
+        half.s.sendall(b'{"cmd":"hel')
+        half.close()
+        self.assertTrue(self.ask("debug")["ok"])
+        self.ask("continue", all=True)
+        for b in self.ask("breakpoints")["breakpoints"]:
+            self.ask("delete", breakpoint=b["id"])
+        self.assertIn("200 OK", self.curl("/api/after"))
+        t.join(10)

@@ -32,6 +32,9 @@ class Interface(Lab):
     # --- the list and the details ---
 
     def test_tabs(self):
+        c = Control(self.sock)  # bodies are kept while somebody is attached
+        self.addCleanup(c.close)
+        c.ask({"cmd": "stats"})
         self.curl("/api/a%20b", "-H", "X-Evil: \x1b[31m", "--data", '{"a":[1,2]}')
         self.curl("/down")
         for width, height in self.each_size():
@@ -63,7 +66,7 @@ class Interface(Lab):
             self.press("BTab")
             self.see("protocol")
             self.press("1", "Right")
-            self.see("m the client")
+            self.see(" client  ", absent=["from the client"])
             self.press("Left", "q")
 
     def test_bodies_are_decompressed(self):
