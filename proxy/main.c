@@ -168,8 +168,7 @@ static void show_version(void)
     if (!options.shows_configuration)
         return;
     fprintf(stderr, "configure arguments:");
-    static const char *const absent[] = {"charset", "gzip",
-        "ssi", "userid", "auth_basic", "mirror", "autoindex", "referer", "fastcgi", "uwsgi", "scgi", "grpc", "memcached",
+    static const char *const absent[] = {"ssi", "userid", "auth_basic", "mirror", "autoindex", "referer", "fastcgi", "uwsgi", "scgi", "grpc", "memcached",
         "limit_conn", "limit_req", "empty_gif", "browser", "upstream_hash", "upstream_ip_hash", "upstream_least_conn",
         "upstream_random", "upstream_zone"};
     for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
@@ -318,6 +317,7 @@ int main(int argc, char **argv)
     loop_run(worker.loop);
     control_close();
     breakpoints_close();
+    log_close(worker.conf);
     listeners_close(&worker, worker.conf, NULL);
     unlink(pid_path.p);
     return 0;

@@ -4,11 +4,15 @@
 #include "filters/filter.h"
 
 #include "filters/conditional.h"
+#include "filters/charset.h"
+#include "filters/gzip.h"
 #include "filters/headers.h"
 
 const struct filter_row filter_table[] = {
     {"not modified", not_modified_filter},
     {"headers", headers_filter},
+    {"charset", charset_filter},
+    {"gzip", gzip_filter},
     {"range", range_filter},
     {NULL, NULL},
 };

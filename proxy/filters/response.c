@@ -7,9 +7,13 @@
  */
 #include "filters/response.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "filters/filter.h"
+#include "filters/body.h"
+#include "filters/gzip.h"
 #include "filters/headers.h"
 #include "http/connection.h"
 #include "http/date.h"
@@ -17,6 +21,8 @@
 #include "phases/engine.h"
 #include "trace/capture.h"
 #include "version.h"
+
+enum { PIECE_BYTES = 32768, PUMP_BYTES = 65536 };
 
 static const struct {
     unsigned status;
@@ -161,6 +167,8 @@ static void write_header(struct request *r)
     } else {
         buf_addz(&b, "Connection: close\r\n");
     }
+    if (gzip_varies(r))
+        buf_addz(&b, "Vary: Accept-Encoding\r\n");
     for (size_t i = 0; i < out->fields.n; i++) {
         const struct field *f = &out->fields.items[i];
         if (f->is_removed || f == completed)
@@ -252,7 +260,7 @@ void response_start(struct request *r, void (*write_body)(struct request *r))
     request_enter_phase(r, PHASE_RESPONSE_HEADER_FILTERS, start_body);
 }
 
-static void emit(struct request *r, struct str s)
+void response_frame(struct request *r, struct str s)
 {
     struct response *out = &r->response;
 
@@ -267,6 +275,21 @@ static void emit(struct request *r, struct str s)
     } else {
         output_add(&r->connection->out, s);
     }
+}
+
+static void wait_for_turn(struct request *r, struct body_piece piece)
+{
+    *ARRAY_PUSH(&r->response.pieces, r->arena) = piece;
+}
+
+static void emit(struct request *r, struct str s)
+{
+    if (s.n == 0 || r->response.is_header_only)
+        return;
+    if (r->response.next_piece < r->response.pieces.n)
+        wait_for_turn(r, (struct body_piece){.text = arena_str(r->arena, s), .fd = -1});
+    else
+        body_pass(r, NULL, s);
 }
 
 static void emit_file(struct request *r, int fd, off_t offset, off_t length);
@@ -320,6 +343,10 @@ static void emit_file(struct request *r, int fd, off_t offset, off_t length)
 {
     if (r->response.is_header_only || length <= 0)
         return;
+    if (r->response.body_filters) {
+        wait_for_turn(r, (struct body_piece){.fd = fd, .offset = offset, .length = length});
+        return;
+    }
     if (r->response.is_chunked) {
         char size[24];
         int n = snprintf(size, sizeof size, "%llx\r\n", (unsigned long long)length);
@@ -331,10 +358,70 @@ static void emit_file(struct request *r, int fd, off_t offset, off_t length)
     output_add_file(&r->connection->out, fd, offset, length);
 }
 
+/* One piece, or as much of it as there is room for. False if it cannot be read. */
+static bool feed(struct request *r, struct body_piece *p)
+{
+    char bytes[PIECE_BYTES];
+
+    if (p->fd < 0) {
+        body_pass(r, NULL, p->text);
+        p->length = 0;
+        return true;
+    }
+    while (p->length > 0 && r->connection->out.memory_bytes < PUMP_BYTES) {
+        ssize_t n = pread(p->fd, bytes, p->length < PIECE_BYTES ? (size_t)p->length : PIECE_BYTES, p->offset);
+        if (n <= 0)
+            return false;
+        p->offset += n;
+        p->length -= n;
+        body_pass(r, NULL, (struct str){bytes, (size_t)n});
+    }
+    return true;
+}
+
+enum pump_result response_pump(struct request *r)
+{
+    struct response *out = &r->response;
+
+    while (out->next_piece < out->pieces.n && r->connection->out.memory_bytes < PUMP_BYTES) {
+        struct body_piece *p = &out->pieces.items[out->next_piece];
+        if (!feed(r, p)) {
+            log_request(r, LOG_CRIT_, errno, "read() of a file failed while sending response to client");
+            response_truncate(r);
+            return PUMP_ENDED;
+        }
+        if (p->length > 0)
+            return PUMP_MORE;
+        out->next_piece++;
+    }
+    if (out->next_piece < out->pieces.n)
+        return PUMP_MORE;
+    if (!out->ends_after_pieces)
+        return PUMP_NOTHING;
+    out->ends_after_pieces = false;
+    response_end(r);
+    return PUMP_ENDED;
+}
+
+void response_flush(struct request *r)
+{
+    for (struct body_filter *f = r->response.body_filters; f && r->response.next_piece == r->response.pieces.n; f = f->next)
+        if (f->flush)
+            f->flush(r, f);
+}
+
 void response_end(struct request *r)
 {
     struct response *out = &r->response;
 
+    if (out->next_piece < out->pieces.n) {
+        out->ends_after_pieces = true;
+        connection_flush(r->connection);
+        return;
+    }
+    for (struct body_filter *f = out->body_filters; f && !out->is_header_only; f = f->next)
+        if (f->end)
+            f->end(r, f);
     if (out->is_chunked && !out->is_header_only) {
         static struct buf b;
         buf_consume(&b, buf_len(&b));

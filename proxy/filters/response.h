@@ -13,6 +13,14 @@ void response_start(struct request *r, void (*write_body)(struct request *r));
 void response_write_text(struct request *r);
 void response_write_whole_file(struct request *r);
 
+/* The last step of a body: puts S, filtered, into the queue, chunked if the response is. */
+void response_frame(struct request *r, struct str s);
+/* Feeds the body filters what waits for them, as far as the client's queue has room. */
+enum pump_result { PUMP_NOTHING, PUMP_MORE /* again when the queue is emptier */, PUMP_ENDED /* R may be gone */ };
+enum pump_result response_pump(struct request *r);
+/* What was written so far is to reach the client now. */
+void response_flush(struct request *r);
+
 /* Body bytes in order; response_end() completes the response. */
 void response_write(struct request *r, struct str s);
 void response_write_file(struct request *r, int fd, off_t offset, off_t length);

@@ -3,11 +3,11 @@
  */
 #include "http/access_log.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "http/connection.h"
 #include "http/log.h"
+#include "http/log_cache.h"
 #include "util/buf.h"
 
 enum escape { ESCAPE_DEFAULT, ESCAPE_JSON, ESCAPE_NONE };
@@ -127,6 +127,21 @@ static int prepare_combined(struct conf *c, struct log_main *m)
                        "\"$http_referer\" \"$http_user_agent\""));
 }
 
+/* All that write to one file share its buffer, and must say the same of it. */
+static int set_buffer(struct conf *c, const struct directive *d, struct log_file *f, size_t buffer_bytes, uint64_t flush_ms, int gzip_level)
+{
+    if (buffer_bytes == 0)
+        return 0;
+    if (f->buffer_bytes && (f->buffer_bytes != buffer_bytes || f->flush_ms != flush_ms || f->gzip_level != gzip_level)) {
+        conf_fail(c->tree, d, "access_log \"%.*s\" already defined with conflicting parameters", STR_ARG(d->args[1]));
+        return -1;
+    }
+    f->buffer_bytes = buffer_bytes;
+    f->flush_ms = flush_ms;
+    f->gzip_level = gzip_level;
+    return 0;
+}
+
 static int parse_access_log(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
     struct setting *s = conf_setting(row, structure);
@@ -134,6 +149,9 @@ static int parse_access_log(struct conf *c, struct directive *d, const struct di
     struct access_logs *logs;
     struct access_log *log;
     struct str name = STR("combined");
+    size_t buffer_bytes = 0;
+    long flush_ms = 0;
+    int gzip_level = 0;
 
     prepare_combined(c, m);
     logs = conf_claim_list(c, d, s, sizeof *logs);
@@ -158,11 +176,27 @@ static int parse_access_log(struct conf *c, struct directive *d, const struct di
             log->condition = text_compile(c, d, str_skip(a, 3));
             if (!log->condition)
                 return -1;
-        } else if (str_has_prefix(a, STR("buffer=")) || str_has_prefix(a, STR("flush="))) {
-            continue; /* lines are always written at once: a reader sees the same file, only sooner */
-        } else if (str_has_prefix(a, STR("gzip"))) {
-            conf_fail(c->tree, d, "the \"gzip\" parameter of \"access_log\" is not implemented by glassproxy yet");
-            return -1;
+        } else if (str_has_prefix(a, STR("buffer="))) {
+            long bytes = conf_read_size(str_skip(a, 7));
+            if (bytes <= 0) {
+                conf_fail(c->tree, d, "invalid buffer size \"%.*s\"", STR_ARG(str_skip(a, 7)));
+                return -1;
+            }
+            buffer_bytes = (size_t)bytes;
+        } else if (str_has_prefix(a, STR("flush="))) {
+            flush_ms = conf_read_msec(str_skip(a, 6));
+            if (flush_ms <= 0) {
+                conf_fail(c->tree, d, "invalid flush time \"%.*s\"", STR_ARG(str_skip(a, 6)));
+                return -1;
+            }
+        } else if (str_eq(a, STR("gzip")) || str_has_prefix(a, STR("gzip="))) {
+            gzip_level = a.n == 4 ? 1 : (int)str_number(str_skip(a, 5));
+            if (gzip_level < 1 || gzip_level > 9) {
+                conf_fail(c->tree, d, "invalid compression level \"%.*s\"", STR_ARG(str_skip(a, 5)));
+                return -1;
+            }
+            if (!buffer_bytes)
+                buffer_bytes = 64 * 1024;
         } else {
             conf_fail(c->tree, d, "invalid parameter \"%.*s\"", STR_ARG(a));
             return -1;
@@ -173,12 +207,20 @@ static int parse_access_log(struct conf *c, struct directive *d, const struct di
         conf_fail(c->tree, d, "unknown log format \"%.*s\"", STR_ARG(name));
         return -1;
     }
+    if (flush_ms && !buffer_bytes) {
+        conf_fail(c->tree, d, "no buffer is defined for access_log \"%.*s\"", STR_ARG(d->args[1]));
+        return -1;
+    }
     if (text_count_variables(d->args[1])) {
+        if (buffer_bytes) {
+            conf_fail(c->tree, d, "buffered logs cannot have variables in name");
+            return -1;
+        }
         log->path = text_compile(c, d, d->args[1]);
         return log->path ? 0 : -1;
     }
     log->file = log_file_find(c, d, d->args[1]);
-    return 0;
+    return set_buffer(c, d, log->file, buffer_bytes, (uint64_t)flush_ms, gzip_level);
 }
 
 static int default_log(struct conf *c, void *parent, void *child)
@@ -231,13 +273,15 @@ static void add_escaped(struct buf *b, struct str s, enum escape how)
 int access_log_write(struct request *r)
 {
     static struct buf b;
+    struct log_cache *cache = ((struct log_loc *)r->loc_conf[access_log_module.index])->open_log_file_cache.ptr;
     const struct access_logs *logs = ((struct log_loc *)r->loc_conf[access_log_module.index])->access_log.ptr;
 
     if (!logs || logs->is_off)
         return PHASE_DONE;
     for (size_t i = 0; i < logs->all.n; i++) {
         const struct access_log *log = &logs->all.items[i];
-        int fd = log->file ? log->file->fd : -1;
+        struct str where = STR("");
+        int fd = -1;
 
         if (log->condition) {
             struct str s = text_value(r, log->condition);
@@ -262,12 +306,14 @@ int access_log_write(struct request *r)
         buf_addz(&b, "\n");
         if (log->path) {
             struct str path = conf_full_path(r->conf->tree, r->conf->tree->prefix, text_value(r, log->path));
-            fd = open(arena_dup(r->arena, path.p, path.n), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+            where = arena_str(r->arena, path);
+            fd = log_cache_open(cache, where, loop_now_ms(r->connection->worker->loop));
         }
-        if (fd >= 0 && write(fd, buf_str(&b).p, buf_len(&b)) < 0)
+        if (log->path ? fd >= 0 && write(fd, buf_str(&b).p, buf_len(&b)) < 0
+                      : log->file->fd >= 0 && log_file_write(log->file, r->connection->worker->loop, buf_str(&b)) < 0)
             log_request(r, LOG_ALERT_, 0, "write() to an access log failed");
-        if (log->path && fd >= 0)
-            close(fd);
+        if (log->path)
+            log_cache_done(cache, where, fd);
     }
     return PHASE_DONE;
 }
@@ -275,7 +321,7 @@ int access_log_write(struct request *r)
 static const struct directive_row rows[] = {
     {"log_format", IN_HTTP, 2, ANY_NUMBER, false, SCOPE_MAIN, 0, parse_log_format, NULL, "A form of log lines.", DO_NOT_INHERIT, NULL},
     {"access_log", IN_ANY_HTTP | IN_LOCATION_IF | IN_LIMIT_EXCEPT, 1, ANY_NUMBER, false, SCOPE_LOC, offsetof(struct log_loc, access_log), parse_access_log, NULL, "Where requests are logged.", INHERIT, NULL},
-    {"open_log_file_cache", IN_ANY_HTTP, 1, 4, false, SCOPE_LOC, offsetof(struct log_loc, open_log_file_cache), conf_parse_directive, NULL, "Keeps log files with variables in their names open.", INHERIT, NULL},
+    {"open_log_file_cache", IN_ANY_HTTP, 1, 4, false, SCOPE_LOC, offsetof(struct log_loc, open_log_file_cache), parse_open_log_file_cache, NULL, "Keeps log files with variables in their names open.", INHERIT, NULL},
 };
 
 struct module access_log_module = {

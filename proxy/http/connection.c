@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "filters/response.h"
 #include "http/log.h"
 #include "http/read_request.h"
 #include "http/request.h"
@@ -435,13 +436,20 @@ void connection_flush(struct connection *c)
 {
     struct request *r = c->request;
     enum output_result result = OUTPUT_BLOCKED;
+    bool has_more;
     size_t room;
 
     if (c->is_closing || c->io.fd < 0)
         return;
-    room = c->out.first ? rate_room(c) : SIZE_MAX;
-    if (room)
-        result = output_write(&c->out, c->io.fd, room == SIZE_MAX ? 0 : room);
+    do {
+        enum pump_result pumped = r && !r->is_finished ? response_pump(r) : PUMP_NOTHING;
+        if (pumped == PUMP_ENDED)
+            return;
+        room = c->out.first ? rate_room(c) : SIZE_MAX;
+        if (room)
+            result = output_write(&c->out, c->io.fd, room == SIZE_MAX ? 0 : room);
+        has_more = pumped == PUMP_MORE && room && result == OUTPUT_EMPTY;
+    } while (has_more);
     if (result == OUTPUT_FAILED) {
         log_connection(c, LOG_INFO_, errno, "writev() failed while sending to client");
         connection_close(c);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "http/connection.h"
 #include "http/date.h"
@@ -73,6 +74,65 @@ struct log_file *log_file_find(struct conf *c, const struct directive *d, struct
     return f;
 }
 
+/* A gzip file may have several members: each buffer becomes one. */
+static ssize_t write_gzipped(const struct log_file *f, struct str s)
+{
+    z_stream z = {.next_in = (unsigned char *)(uintptr_t)s.p, .avail_in = (unsigned)s.n};
+    struct buf out = {0};
+    size_t room;
+    ssize_t n = -1;
+
+    if (deflateInit2(&z, f->gzip_level, Z_DEFLATED, MAX_WBITS + 16, MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
+        return -1;
+    room = deflateBound(&z, s.n);
+    z.next_out = (unsigned char *)buf_reserve(&out, room);
+    z.avail_out = (unsigned)room;
+    if (deflate(&z, Z_FINISH) == Z_STREAM_END) {
+        out.end += room - z.avail_out;
+        n = write(f->fd, buf_str(&out).p, buf_len(&out));
+    }
+    deflateEnd(&z);
+    buf_free(&out);
+    return n;
+}
+
+static ssize_t write_out(const struct log_file *f, struct str s)
+{
+    return f->gzip_level ? write_gzipped(f, s) : write(f->fd, s.p, s.n);
+}
+
+void log_file_flush(struct log_file *f)
+{
+    if (f->loop)
+        timer_stop(f->loop, &f->timer);
+    if (f->fd >= 0 && buf_len(&f->waiting))
+        (void)!write_out(f, buf_str(&f->waiting)); /* nowhere to complain to */
+    buf_consume(&f->waiting, buf_len(&f->waiting));
+}
+
+static void flush_time(struct timer *t)
+{
+    log_file_flush(t->data);
+}
+
+int log_file_write(struct log_file *f, struct loop *loop, struct str line)
+{
+    if (f->buffer_bytes == 0)
+        return write(f->fd, line.p, line.n) < 0 ? -1 : 0;
+    if (buf_len(&f->waiting) + line.n > f->buffer_bytes)
+        log_file_flush(f);
+    if (line.n > f->buffer_bytes)
+        return write_out(f, line) < 0 ? -1 : 0;
+    buf_adds(&f->waiting, line);
+    if (f->flush_ms && !timer_is_running(&f->timer)) {
+        f->loop = loop;
+        f->timer.handler = flush_time;
+        f->timer.data = f;
+        timer_start(loop, &f->timer, f->flush_ms);
+    }
+    return 0;
+}
+
 static int open_file(const struct log_file *f)
 {
     return open(f->path.p, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
@@ -96,6 +156,7 @@ void log_reopen(struct conf *c)
         int fd = f->path.n ? open_file(f) : -1;
         if (fd < 0)
             continue;
+        log_file_flush(f);
         if (f->fd >= 0)
             close(f->fd);
         f->fd = fd;
@@ -106,6 +167,8 @@ void log_close(struct conf *c)
 {
     for (struct log_file *f = log_core(c)->files; f; f = f->next)
         if (f->path.n && f->fd >= 0) {
+            log_file_flush(f);
+            buf_free(&f->waiting);
             close(f->fd);
             f->fd = -1;
         }

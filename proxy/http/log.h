@@ -5,6 +5,8 @@
 #define GLASSPROXY_HTTP_LOG_H
 
 #include "conf/conf.h"
+#include "loop/loop.h"
+#include "util/buf.h"
 
 enum log_level { LOG_STDERR_, LOG_EMERG_, LOG_ALERT_, LOG_CRIT_, LOG_ERR_, LOG_WARN_, LOG_NOTICE_, LOG_INFO_, LOG_DEBUG_ };
 
@@ -16,12 +18,23 @@ struct log_file {
     struct log_file *next;
     struct str path; /* "" for stderr */
     int fd;
+    /* access_log's buffer=, flush= and gzip= */
+    size_t buffer_bytes; /* 0: each line is written at once */
+    uint64_t flush_ms;   /* 0: only a full buffer is written */
+    int gzip_level;      /* 0: as text */
+    struct buf waiting;
+    struct timer timer;
+    struct loop *loop;
 };
 
 extern struct module log_module;
 
 /* The file for PATH, opened when the configuration takes over. */
 struct log_file *log_file_find(struct conf *c, const struct directive *d, struct str path);
+/* Writes LINE (with its line end), or puts it into F's buffer. -1 with errno. */
+int log_file_write(struct log_file *f, struct loop *loop, struct str line);
+/* Writes out what waits in F's buffer. */
+void log_file_flush(struct log_file *f);
 /* Opens all files of C. -1 with an error in the tree. */
 int log_open(struct conf *c);
 void log_reopen(struct conf *c);

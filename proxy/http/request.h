@@ -22,6 +22,7 @@ struct upstream;
 struct attempts;
 struct hold;
 struct trace_steps;
+struct body_filter;
 struct edits;
 struct capture;
 struct request_body;
@@ -43,13 +44,20 @@ struct byte_range {
     struct str part_header; /* of multipart/byteranges */
 };
 
+/* What waits for the body filters: TEXT, or LENGTH bytes of FD (not -1) from OFFSET. */
+struct body_piece {
+    struct str text;
+    int fd;
+    off_t offset, length;
+};
+
 /* The response as the proxy makes it; the header filters complete it. */
 struct response {
     unsigned status;
     struct str status_line; /* "404 Nope" of an upstream; "" for the standard words */
     field_array fields;     /* without those that have a place of their own below */
     field_array trailers;
-    struct str content_type, charset;
+    struct str content_type, charset, override_charset; /* X-Accel-Charset */
     struct origin content_type_origin;
     long long content_length; /* -1: not known */
     time_t last_modified;     /* -1: none */
@@ -60,6 +68,11 @@ struct response {
     ARRAY_OF(struct byte_range) ranges;
     struct str parts_end;
     long long body_offset; /* of what response_write() gets next */
+    struct body_filter *body_filters; /* filters/body.h; NULL: none */
+    ARRAY_OF(struct body_piece) pieces; /* wait to go through the filters */
+    size_t next_piece;
+    bool ends_after_pieces, may_be_gzipped;
+    unsigned long long gzip_in_bytes, gzip_out_bytes;
     struct str head; /* as sent */
     void (*write_body)(struct request *r); /* behind the header */
     struct str text;                       /* a body of the proxy's own */

@@ -480,10 +480,12 @@ static bool deliver(struct request *r, struct str s)
     attempt_of(r)->response_bytes += s.n;
     if (r->response.is_header_only)
         return true;
-    if (u->settings.is_buffering && u->settings.max_temp_bytes && r->connection->out.memory_bytes >= u->settings.buffers_bytes
+    if (u->settings.is_buffering && u->settings.max_temp_bytes && !r->response.body_filters && r->connection->out.memory_bytes >= u->settings.buffers_bytes
         && u->temp_bytes + (long long)s.n <= u->settings.max_temp_bytes)
         return save_to_file(r, s);
     response_write(r, s);
+    if (!u->settings.is_buffering)
+        response_flush(r);
     return true;
 }
 
@@ -550,7 +552,7 @@ static bool has_room(struct request *r)
     if (!u->settings.is_buffering)
         return out->memory_bytes == 0;
     return out->memory_bytes < u->settings.buffers_bytes
-           || (u->settings.max_temp_bytes && u->temp_bytes + READ_BYTES <= u->settings.max_temp_bytes);
+           || (u->settings.max_temp_bytes && !r->response.body_filters && u->temp_bytes + READ_BYTES <= u->settings.max_temp_bytes);
 }
 
 /* How many bytes proxy_limit_rate lets through now; 0 sets a timer for later. */

@@ -308,6 +308,8 @@ static bool intercept(struct request *r)
 
 static void obey_accel(struct request *r, long ignored)
 {
+    const struct field *charset = field_find_id(&r->upstream->fields, FIELD_X_ACCEL_CHARSET);
+
     struct upstream *u = r->upstream;
     const struct field *f;
     long rate;
@@ -315,6 +317,8 @@ static void obey_accel(struct request *r, long ignored)
     if (!(ignored & IGNORE_LIMIT_RATE) && (f = field_find_id(&u->fields, FIELD_X_ACCEL_LIMIT_RATE))
         && (rate = (long)str_number(f->value)) >= 0)
         r->limit_rate = (int)rate;
+    if (charset && !(ignored & IGNORE_CHARSET))
+        r->response.override_charset = charset->value;
     if (!(ignored & IGNORE_BUFFERING) && (f = field_find_id(&u->fields, FIELD_X_ACCEL_BUFFERING))) {
         if (str_ieq(f->value, STR("no")))
             u->settings.is_buffering = false;

@@ -1,0 +1,14 @@
+/*
+ * charset, source_charset, charset_map: naming the character set of responses, and recoding them
+ * (nginx's ngx_http_charset_module).
+ */
+#ifndef GLASSPROXY_FILTERS_CHARSET_H
+#define GLASSPROXY_FILTERS_CHARSET_H
+
+#include "http/request.h"
+
+extern struct module charset_module;
+
+void charset_filter(struct request *r);
+
+#endif
