@@ -111,6 +111,10 @@ int log_cache_open(struct log_cache *cache, struct str path, uint64_t now_ms)
     }
     if (c->fd < 0) {
         c->fd = open_log(path);
+        if (c->fd < 0) {
+            mem_free(c); /* what cannot be opened takes nobody's place */
+            return -1;
+        }
         note_file(c, now_ms);
     }
     if (now_ms - c->accessed_ms > cache->inactive_ms)
