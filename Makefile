@@ -57,20 +57,22 @@ lab: deps ## Two backends, the proxy and the interface, live
 	@$(MAKE) --no-print-directory $(BUILD)/glassproxy $(BUILD)/glasstui
 	@BUILD=$(BUILD) lessons/lab.sh
 
-asan: ## Builds with AddressSanitizer and UBSan, and runs all tests
-	@$(MAKE) --no-print-directory BUILD=build/asan WARNINGS='-Wall -Wextra' CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' check
+asan: deps ## Builds with AddressSanitizer and UBSan, and runs all tests
+	@$(MAKE) --no-print-directory BUILD=build/asan WARNINGS='-Wall -Wextra' CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' check
 
-FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
+FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_SECONDS ?= 60
 
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libproxy.a
 	@mkdir -p $(@D)
-	clang -std=c11 -D_GNU_SOURCE -Iproxy -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< $(SOURCES) $(LIBS)
+	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(BUILD)/libproxy.a $(LIBS)
 
-fuzz: ## Fuzzes the parsers, FUZZ_SECONDS each
+fuzzers: $(FUZZERS)
+
+fuzz: ## Fuzzes the parsers, FUZZ_SECONDS each, two at a time
 	@sh tests/install-packages.sh $(PACKAGES) clang libclang-rt-14-dev
-	@$(MAKE) --no-print-directory $(FUZZERS)
-	@set -e; for f in $(FUZZERS); do mkdir -p $$f.corpus; $$f -max_total_time=$(FUZZ_SECONDS) -timeout=5 -print_final_stats=1 -artifact_prefix=$$f. $$f.corpus; done
+	@$(MAKE) --no-print-directory BUILD=build/fuzzing CC=clang CFLAGS='-g -O1 -fsanitize=fuzzer-no-link,address,undefined' fuzzers
+	@sh tests/fuzz/run.sh $(FUZZ_SECONDS) build/fuzzing/fuzz
 
 bench: deps ## Speed against nginx in one run
 	@sh tests/install-packages.sh wrk
@@ -81,8 +83,14 @@ valgrind: all ## The unit tests under valgrind
 	@sh tests/install-packages.sh valgrind
 	@set -e; for t in $(UNIT_PROGRAMS); do valgrind -q --error-exitcode=1 --leak-check=full $$t; done
 
+format: ## Formats the code as .clang-format says
+	clang-format -i $(shell find proxy tui tests -name '*.[ch]')
+
+tags: ## A tags file for editors
+	ctags -R proxy tui
+
 clean: ## Removes what was built
 	rm -rf $(BUILD)
 
-.PHONY: all help deps test check lab asan fuzz bench valgrind clean
+.PHONY: all help deps test check lab asan fuzz fuzzers bench valgrind format tags clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

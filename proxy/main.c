@@ -16,6 +16,7 @@
 #include "http/log.h"
 #include "load.h"
 #include "main_conf.h"
+#include "master.h"
 #include "trace/control.h"
 #include "trace/hold.h"
 #include "trace/trace.h"
@@ -35,10 +36,10 @@ static struct conf *load(struct conf_tree **tree)
     return load_configuration(options.prefix, options.conf_file, options.globals, tree);
 }
 
-static void write_pid(struct conf *c)
+static void write_pid(struct conf *c, pid_t pid)
 {
     char text[32];
-    int n = snprintf(text, sizeof text, "%d\n", (int)getpid()), fd;
+    int n = snprintf(text, sizeof text, "%d\n", (int)pid), fd;
 
     pid_path = main_pid_path(c);
     fd = open(pid_path.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -259,10 +260,64 @@ static int test(struct conf_tree *t)
     return 0;
 }
 
+/* The proxy itself, from opening its sockets to the last connection (master.h). */
+static int serve(int ready_fd)
+{
+    bool has_master;
+    struct conf_tree *t;
+    struct conf *c = load(&t); /* anew: a process that is started again takes what is there now */
+
+    if (t->n_errors) {
+        load_print_errors(t);
+        return 1;
+    }
+    has_master = main_has_master(c);
+    main_raise_limits(c);
+    if (!str_eq(options.error_log, STR("stderr"))) {
+        struct str path = conf_full_path(t, t->prefix, options.error_log);
+        int fd = open(path.p, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+        if (fd >= 0)
+            log_set_default(fd);
+    }
+    worker.loop = loop_new();
+    if (log_open(c) < 0 || listeners_open(&worker, c, NULL) < 0) {
+        load_print_errors(t);
+        return 1;
+    }
+    worker.conf = c;
+    signal(SIGPIPE, SIG_IGN);
+    loop_on_signal(worker.loop, SIGTERM, stop_now);
+    loop_on_signal(worker.loop, SIGINT, stop_now);
+    loop_on_signal(worker.loop, SIGQUIT, stop_gracefully);
+    loop_on_signal(worker.loop, SIGHUP, on_reload_signal);
+    loop_on_signal(worker.loop, SIGUSR1, reopen);
+    worker.reload = reload;
+    write_pid(c, has_master ? getppid() : getpid());
+    if (main_become_user(c) < 0) {
+        log_event(c, LOG_EMERG_, errno, "the user of the configuration cannot be taken on");
+        return 1;
+    }
+    log_event(c, LOG_NOTICE_, 0, "glassproxy/" GLASSPROXY_VERSION " (nginx/" GLASSPROXY_NGINX_VERSION ") started");
+    open_control(c);
+    if (ready_fd >= 0) {
+        (void)!write(ready_fd, "+", 1);
+        close(ready_fd);
+    }
+    loop_run(worker.loop);
+    control_close();
+    breakpoints_close();
+    log_close(worker.conf);
+    listeners_close(&worker, worker.conf, NULL);
+    if (!has_master)
+        unlink(pid_path.p);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct conf_tree *t;
     struct conf *c;
+    int rc;
 
     if (argc > 1 && argv[1][0] != '-')
         return command_run(argc, argv);
@@ -283,42 +338,10 @@ int main(int argc, char **argv)
     }
     if (options.signal.n)
         return send_signal(c);
-    main_raise_limits(c);
-    if (!str_eq(options.error_log, STR("stderr"))) {
-        struct str path = conf_full_path(t, t->prefix, options.error_log);
-        int fd = open(path.p, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-        if (fd >= 0)
-            log_set_default(fd);
-    }
-    worker.loop = loop_new();
-    if (log_open(c) < 0 || listeners_open(&worker, c, NULL) < 0) {
-        load_print_errors(t);
-        return 1;
-    }
-    worker.conf = c;
-    if (main_is_daemon(c) && daemon(1, 1) < 0) {
-        perror("glassproxy: [emerg] daemon() failed");
-        return 1;
-    }
-    signal(SIGPIPE, SIG_IGN);
-    loop_on_signal(worker.loop, SIGTERM, stop_now);
-    loop_on_signal(worker.loop, SIGINT, stop_now);
-    loop_on_signal(worker.loop, SIGQUIT, stop_gracefully);
-    loop_on_signal(worker.loop, SIGHUP, on_reload_signal);
-    worker.reload = reload;
-    loop_on_signal(worker.loop, SIGUSR1, reopen);
-    write_pid(c);
-    if (main_become_user(c) < 0) {
-        log_event(c, LOG_EMERG_, errno, "the user of the configuration cannot be taken on");
-        return 1;
-    }
-    log_event(c, LOG_NOTICE_, 0, "glassproxy/" GLASSPROXY_VERSION " (nginx/" GLASSPROXY_NGINX_VERSION ") started");
-    open_control(c);
-    loop_run(worker.loop);
-    control_close();
-    breakpoints_close();
-    log_close(worker.conf);
-    listeners_close(&worker, worker.conf, NULL);
-    unlink(pid_path.p);
-    return 0;
+    if (!main_has_master(c))
+        return master_run_alone(serve, main_is_daemon(c));
+    rc = master_run(serve, main_is_daemon(c));
+    if (rc == 0)
+        unlink(main_pid_path(c).p);
+    return rc;
 }

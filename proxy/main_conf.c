@@ -32,6 +32,11 @@ bool main_is_daemon(struct conf *c)
     return of(c)->daemon.num;
 }
 
+bool main_has_master(struct conf *c)
+{
+    return of(c)->master_process.num;
+}
+
 void main_raise_limits(struct conf *c)
 {
     struct rlimit limit;
@@ -129,7 +134,7 @@ uint64_t main_shutdown_timeout_ms(struct conf *c)
 #define CORE(field) SCOPE_CORE, offsetof(struct main_conf, field)
 static const struct directive_row rows[] = {
     {"daemon", IN_MAIN, 1, 1, false, CORE(daemon), conf_parse_flag, "on", "Goes to the background.", DO_NOT_INHERIT, NULL},
-    {"master_process", IN_MAIN, 1, 1, false, CORE(master_process), conf_parse_flag, "on", "One process serves either way.", DO_NOT_INHERIT, NULL},
+    {"master_process", IN_MAIN, 1, 1, false, CORE(master_process), conf_parse_flag, "on", "Whether a second process watches over the one that serves.", DO_NOT_INHERIT, NULL},
     {"pid", IN_MAIN, 1, 1, false, CORE(pid), conf_parse_path, "logs/glassproxy.pid", "The file with the process number.", DO_NOT_INHERIT, NULL},
     {"worker_processes", IN_MAIN, 1, 1, false, CORE(worker_processes), parse_processes, "1", "One process serves whatever the number.", DO_NOT_INHERIT, NULL},
     {"worker_rlimit_nofile", IN_MAIN, 1, 1, false, CORE(worker_rlimit_nofile), conf_parse_num, NULL, "The limit of open files.", DO_NOT_INHERIT, NULL},

@@ -12,6 +12,7 @@ extern struct module main_module;
 
 struct str main_pid_path(struct conf *c);
 bool main_is_daemon(struct conf *c);
+bool main_has_master(struct conf *c);
 /* worker_rlimit_nofile, or as many as the system allows. */
 void main_raise_limits(struct conf *c);
 /* user and working_directory. -1 with errno. */

@@ -209,3 +209,61 @@ class Samples(unittest.TestCase):
     def test_lab_without_terminal(self):
         result = subprocess.run([str(ROOT / "lessons/lab.sh")], stdin=subprocess.DEVNULL, capture_output=True, text=True, env={**os.environ, "BUILD": str(BUILD)})
         self.assertIn("needs a terminal", result.stdout)
+
+
+class Processes(Lab):
+    def serving(self):
+        c = Control(self.sock)
+        pid = c.ask({"cmd": "hello"})["pid"]
+        c.close()
+        return pid
+
+    def test_the_serving_process_is_started_again(self):
+        before = self.serving()
+        self.assertEqual(int(pathlib.Path(self.dir, "nginx.pid").read_text()), self.proxy.pid)
+        self.assertNotEqual(before, self.proxy.pid)
+        os.kill(before, signal.SIGKILL)
+        for _ in range(100):
+            time.sleep(0.05)
+            try:
+                if self.serving() != before:
+                    break
+            except OSError:
+                pass
+        self.assertIn("200 OK", self.curl("/api/x"))
+        self.assertTrue(os.path.exists(self.dir + "/nginx.pid"))
+
+    def test_master_killed(self):
+        serving = self.serving()
+        self.proxy.kill()
+        self.proxy.wait()
+        for _ in range(100):
+            time.sleep(0.05)
+            if not os.path.exists("/proc/%d" % serving) or "Z" in pathlib.Path("/proc/%d/stat" % serving).read_text().rsplit(")", 1)[1][:3]:
+                break
+        else:
+            self.fail("the serving process is still there")
+        self.processes[1] = subprocess.Popen([PROXY, "-p", self.dir, "-c", self.conf, "-e", "error.log"])
+        time.sleep(0.5)
+        self.assertIn("200 OK", self.curl("/api/x"))
+
+    def test_daemon_says_whether_it_came_up(self):
+        text = pathlib.Path(self.conf).read_text().replace("daemon off;", "")
+        conf = os.path.join(self.dir, "daemon.conf")
+        pathlib.Path(conf).write_text(text.replace("nginx.pid", "daemon.pid"))
+        started = subprocess.run([PROXY, "-p", self.dir, "-c", conf, "-e", "error.log"], capture_output=True, text=True, timeout=20)
+        self.assertEqual(started.returncode, 1)
+        self.assertIn("Address already in use", started.stderr)
+        self.proxy.terminate()
+        self.proxy.wait()
+        for master in ("on", "off"):
+            pathlib.Path(conf).write_text("master_process %s;\n" % master + text.replace("nginx.pid", "daemon.pid"))
+            started = subprocess.run([PROXY, "-p", self.dir, "-c", conf, "-e", "error.log"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20)
+            self.assertEqual(started.returncode, 0)
+            self.assertIn("200 OK", self.curl("/api/x"))
+            self.assertEqual(self.run_proxy("-p", self.dir, "-c", conf, "-s", "quit").returncode, 0)
+            for _ in range(100):
+                time.sleep(0.05)
+                if not os.path.exists(self.dir + "/daemon.pid"):
+                    break
+            self.assertFalse(os.path.exists(self.dir + "/daemon.pid"))

@@ -103,7 +103,7 @@ static void says_what_is_wrong(void **state)
     } cases[] = {
         {"http { serve { } }", "unknown directive \"serve\""},
         {"http { serve { } }", "did you mean \"server\"?"},
-        {"http { gzip on; }", "of nginx's ngx_http_gzip_filter_module is not implemented"},
+        {"http { fastcgi_index x; }", "of nginx's ngx_http_fastcgi_module is not implemented"},
         {"http { proxy_pass http://x; }", "\"proxy_pass\" directive is not allowed here"},
         {"http { sendfile maybe; }", "it must be \"on\" or \"off\""},
         {"http { server { listen 127.0.0.1:80; location /a { } location /a { } } }", "duplicate location \"/a\""},
