@@ -81,7 +81,7 @@ bench: deps ## Speed against nginx in one run
 
 valgrind: all ## The unit tests under valgrind
 	@sh tests/install-packages.sh valgrind
-	@set -e; for t in $(UNIT_PROGRAMS); do valgrind -q --error-exitcode=1 --leak-check=full $$t; done
+	@set -e; for t in $(UNIT_PROGRAMS); do valgrind -q --child-silent-after-fork=yes --error-exitcode=1 --leak-check=full $$t; done
 
 format: ## Formats the code as .clang-format says
 	clang-format -i $(shell find proxy tui tests -name '*.[ch]')
