@@ -109,6 +109,7 @@ static const char *reload(void)
     c = load(&t);
     if (c && t->n_errors == 0 && log_open(c) == 0 && listeners_open(&worker, c, old) == 0) {
         worker.conf = c;
+        worker.connection_limit = main_connection_limit(c);
         old->is_retired = true;
         pools_close(old);
         listeners_close(&worker, old, c);
@@ -285,6 +286,7 @@ static int serve(int ready_fd)
         return 1;
     }
     worker.conf = c;
+    worker.connection_limit = main_connection_limit(c);
     signal(SIGPIPE, SIG_IGN);
     loop_on_signal(worker.loop, SIGTERM, stop_now);
     loop_on_signal(worker.loop, SIGINT, stop_now);
@@ -319,8 +321,11 @@ int main(int argc, char **argv)
     struct conf *c;
     int rc;
 
-    if (argc > 1 && argv[1][0] != '-')
-        return command_run(argc, argv);
+    if (argc > 1 && argv[1][0] != '-') {
+        rc = command_run(argc, argv);
+        fflush(stdout);
+        _exit(rc); /* a command's memory goes with its process */
+    }
     if (parse_options(argc, argv) < 0)
         return 1;
     if (options.shows_help || options.shows_version) {

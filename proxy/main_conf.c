@@ -14,10 +14,10 @@
 struct main_conf {
     struct setting daemon, master_process, pid, user, worker_processes, worker_rlimit_nofile, worker_connections, use,
         multi_accept, accept_mutex, timer_resolution, worker_priority, worker_cpu_affinity, worker_shutdown_timeout,
-        working_directory, lock_file, pcre_jit, events, worker_rlimit_core, debug_points, accept_mutex_delay;
+        working_directory, lock_file, pcre_jit, events, worker_rlimit_core, debug_points, accept_mutex_delay, defaults;
 };
 
-static struct main_conf *of(struct conf *c)
+static struct main_conf *of(const struct conf *c)
 {
     return c->core[main_module.index];
 }
@@ -37,9 +37,22 @@ bool main_has_master(struct conf *c)
     return of(c)->master_process.num;
 }
 
+unsigned main_connection_limit(struct conf *c)
+{
+    return of(c)->worker_connections.origin ? (unsigned)(of(c)->worker_connections.num * of(c)->worker_processes.num) : 0;
+}
+
+enum main_defaults main_defaults(const struct conf *c)
+{
+    return (enum main_defaults)of(c)->defaults.num;
+}
+
 void main_raise_limits(struct conf *c)
 {
-    struct rlimit limit;
+    struct rlimit limit, core = {(rlim_t)of(c)->worker_rlimit_core.num, (rlim_t)of(c)->worker_rlimit_core.num};
+
+    if (of(c)->worker_rlimit_core.is_set)
+        setrlimit(RLIMIT_CORE, &core);
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
@@ -60,7 +73,7 @@ static int parse_events(struct conf *c, struct directive *d, const struct direct
 static int parse_processes(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
     if (str_eq(d->args[1], STR("auto"))) {
-        *conf_setting(row, structure) = (struct setting){.origin = d, .is_set = true, .num = 1};
+        *conf_setting(row, structure) = (struct setting){.origin = d, .is_set = true, .num = sysconf(_SC_NPROCESSORS_ONLN)};
         return 0;
     }
     return conf_parse_num(c, d, row, structure);
@@ -131,12 +144,14 @@ uint64_t main_shutdown_timeout_ms(struct conf *c)
     return (uint64_t)of(c)->worker_shutdown_timeout.num;
 }
 
+static const struct conf_enum defaults[] = {{"current", DEFAULTS_CURRENT}, {"1.22", DEFAULTS_1_22}, {NULL, 0}};
+
 #define CORE(field) SCOPE_CORE, offsetof(struct main_conf, field)
 static const struct directive_row rows[] = {
     {"daemon", IN_MAIN, 1, 1, false, CORE(daemon), conf_parse_flag, "on", "Goes to the background.", DO_NOT_INHERIT, NULL},
     {"master_process", IN_MAIN, 1, 1, false, CORE(master_process), conf_parse_flag, "on", "Whether a second process watches over the one that serves.", DO_NOT_INHERIT, NULL},
     {"pid", IN_MAIN, 1, 1, false, CORE(pid), conf_parse_path, "logs/glassproxy.pid", "The file with the process number.", DO_NOT_INHERIT, NULL},
-    {"worker_processes", IN_MAIN, 1, 1, false, CORE(worker_processes), parse_processes, "1", "One process serves whatever the number.", DO_NOT_INHERIT, NULL},
+    {"worker_processes", IN_MAIN, 1, 1, false, CORE(worker_processes), parse_processes, "1", "One process serves whatever the number; it counts for the limit of connections.", DO_NOT_INHERIT, NULL},
     {"worker_rlimit_nofile", IN_MAIN, 1, 1, false, CORE(worker_rlimit_nofile), conf_parse_num, NULL, "The limit of open files.", DO_NOT_INHERIT, NULL},
     {"pcre_jit", IN_MAIN, 1, 1, false, CORE(pcre_jit), conf_parse_flag, "off", "Expressions are compiled to machine code anyway.", DO_NOT_INHERIT, NULL},
     {"user", IN_MAIN, 1, 2, false, CORE(user), parse_user, NULL, "Who to be, when started by root.", DO_NOT_INHERIT, NULL},
@@ -144,6 +159,7 @@ static const struct directive_row rows[] = {
     {"env", IN_MAIN, 1, 1, false, SCOPE_CORE, 0, parse_env, NULL, "The environment is kept; a value sets one.", DO_NOT_INHERIT, NULL},
     {"working_directory", IN_MAIN, 1, 1, false, CORE(working_directory), conf_parse_path, NULL, "The directory to be in.", DO_NOT_INHERIT, NULL},
     {"worker_priority", IN_MAIN, 1, 1, false, CORE(worker_priority), conf_parse_str, NULL, "The scheduling priority.", DO_NOT_INHERIT, NULL},
+    {"glass_defaults", IN_MAIN, 1, 1, false, CORE(defaults), conf_parse_enum, "current", "The version of nginx whose defaults are in force.", DO_NOT_INHERIT, defaults},
     {"worker_cpu_affinity", IN_MAIN, 1, ANY_NUMBER, false, CORE(worker_cpu_affinity), conf_parse_directive, NULL, "The system places the one process.", DO_NOT_INHERIT, NULL},
     {"worker_shutdown_timeout", IN_MAIN, 1, 1, false, CORE(worker_shutdown_timeout), conf_parse_msec, NULL, "How long quitting waits.", DO_NOT_INHERIT, NULL},
     {"timer_resolution", IN_MAIN, 1, 1, false, CORE(timer_resolution), conf_parse_msec, NULL, "The time is read once a turn anyway.", DO_NOT_INHERIT, NULL},
@@ -152,7 +168,7 @@ static const struct directive_row rows[] = {
     {"debug_points", IN_MAIN, 1, 1, false, CORE(debug_points), conf_parse_str, NULL, "For nginx's own debugging.", DO_NOT_INHERIT, NULL},
     {"accept_mutex_delay", IN_EVENTS, 1, 1, false, CORE(accept_mutex_delay), conf_parse_msec, "500ms", "One process needs no mutex.", DO_NOT_INHERIT, NULL},
     {"events", IN_MAIN, 0, 0, true, CORE(events), parse_events, NULL, "How connections are waited for.", DO_NOT_INHERIT, NULL},
-    {"worker_connections", IN_EVENTS, 1, 1, false, CORE(worker_connections), conf_parse_num, "512", "Of nginx; the limit here is that of open files.", DO_NOT_INHERIT, NULL},
+    {"worker_connections", IN_EVENTS, 1, 1, false, CORE(worker_connections), conf_parse_num, "512", "With worker_processes: the limit of clients, if it is configured.", DO_NOT_INHERIT, NULL},
     {"multi_accept", IN_EVENTS, 1, 1, false, CORE(multi_accept), conf_parse_flag, "off", "Accepting is in bounded bursts.", DO_NOT_INHERIT, NULL},
     {"accept_mutex", IN_EVENTS, 1, 1, false, CORE(accept_mutex), conf_parse_flag, "off", "One process needs no mutex.", DO_NOT_INHERIT, NULL},
     {"use", IN_EVENTS, 1, 1, false, CORE(use), conf_parse_str, NULL, "It is select() whatever the name.", DO_NOT_INHERIT, NULL},

@@ -13,6 +13,11 @@ extern struct module main_module;
 struct str main_pid_path(struct conf *c);
 bool main_is_daemon(struct conf *c);
 bool main_has_master(struct conf *c);
+/* worker_connections times worker_processes, if they are configured; 0: no limit but that of descriptors. */
+unsigned main_connection_limit(struct conf *c);
+/* glass_defaults: the version of nginx whose defaults are in force. */
+enum main_defaults { DEFAULTS_CURRENT, DEFAULTS_1_22 };
+enum main_defaults main_defaults(const struct conf *c);
 /* worker_rlimit_nofile, or as many as the system allows. */
 void main_raise_limits(struct conf *c);
 /* user and working_directory. -1 with errno. */

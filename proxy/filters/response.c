@@ -343,6 +343,8 @@ static void emit_file(struct request *r, int fd, off_t offset, off_t length)
 {
     if (r->response.is_header_only || length <= 0)
         return;
+    r->connection->out.copies_files = !CORE_LOC(r)->sendfile.num;
+    r->connection->out.file_chunk_bytes = (size_t)CORE_LOC(r)->sendfile_max_chunk.num;
     if (r->response.body_filters) {
         wait_for_turn(r, (struct body_piece){.fd = fd, .offset = offset, .length = length});
         return;
@@ -471,7 +473,7 @@ void response_write_whole_file(struct request *r)
 void response_abort(struct request *r)
 {
     if (r->connection)
-        connection_close(r->connection);
+        connection_reset(r->connection);
 }
 
 static bool is_msie(const struct request *r)

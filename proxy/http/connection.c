@@ -98,6 +98,11 @@ static void accept_event(struct io *io, unsigned ready)
                 log_event(a->conf, LOG_CRIT_, errno, "accept4() failed");
             return;
         }
+        if (a->worker->connection_limit && a->worker->n_connections >= a->worker->connection_limit) {
+            log_event(a->conf, LOG_ALERT_, 0, "%u worker_connections are not enough", a->worker->connection_limit);
+            close(fd);
+            return;
+        }
         if (fd >= loop_capacity(a->worker->loop) - 8) {
             log_event(a->conf, LOG_CRIT_, 0, "no descriptors left, a connection is refused");
             close(fd);
@@ -106,7 +111,7 @@ static void accept_event(struct io *io, unsigned ready)
         c = connection_new(a, fd);
         memcpy(&c->peer.u, &peer, sizeof peer.un < bytes ? sizeof peer.un : bytes);
         c->peer.bytes = bytes;
-        if (peer.any.sa_family != AF_UNIX)
+        if (peer.any.sa_family != AF_UNIX && ((struct core_loc *)a->listener->default_server->root->loc[core_module.index])->tcp_nodelay.num)
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         timer_start(a->worker->loop, &c->timer,
                     (uint64_t)((struct core_srv *)a->listener->default_server->level.srv[core_module.index])
@@ -312,6 +317,15 @@ void connection_close(struct connection *c)
     loop_post(w->loop, connection_free, c);
 }
 
+void connection_reset(struct connection *c)
+{
+    struct linger at_once = {1, 0};
+
+    if (c->request && CORE_LOC(c->request)->reset_timedout_connection.num)
+        setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    connection_close(c);
+}
+
 void connections_close_idle(struct worker *w, const struct conf *of)
 {
     struct connection *c, *next;
@@ -432,6 +446,17 @@ static size_t rate_room(struct connection *c)
     return 0;
 }
 
+/* tcp_nopush: only full packets while there is more to come. */
+static void cork(struct connection *c, bool is_wanted)
+{
+    int value = is_wanted;
+
+    if (c->is_corked == is_wanted || c->io.fd < 0)
+        return;
+    c->is_corked = is_wanted;
+    setsockopt(c->io.fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+}
+
 void connection_flush(struct connection *c)
 {
     struct request *r = c->request;
@@ -441,6 +466,7 @@ void connection_flush(struct connection *c)
 
     if (c->is_closing || c->io.fd < 0)
         return;
+    cork(c, r && c->out.first && CORE_LOC(r)->tcp_nopush.num && CORE_LOC(r)->sendfile.num);
     do {
         enum pump_result pumped = r && !r->is_finished ? response_pump(r) : PUMP_NOTHING;
         if (pumped == PUMP_ENDED)
@@ -455,6 +481,8 @@ void connection_flush(struct connection *c)
         connection_close(c);
         return;
     }
+    if (result == OUTPUT_EMPTY)
+        cork(c, false);
     c->is_write_blocked = result == OUTPUT_BLOCKED && (room == SIZE_MAX || rate_room(c));
     if (c->is_write_blocked) {
         if (r)
@@ -484,7 +512,7 @@ static void connection_timeout(struct timer *t)
     }
     if (t == &c->send_timer) {
         log_connection(c, LOG_INFO_, ETIMEDOUT, "client timed out");
-        connection_close(c);
+        connection_reset(c);
         return;
     }
     switch (c->state) {

@@ -18,6 +18,7 @@ struct worker {
     struct conf *conf;
     struct connection *connections;
     unsigned n_connections;
+    unsigned connection_limit; /* worker_connections, of all workers there would be; 0: as many as descriptors */
     uint64_t n_accepted, n_requests, next_request_id, next_connection_number;
     bool is_quitting;
     void (*on_idle)(struct worker *w); /* the last connection closed while quitting */
@@ -51,6 +52,7 @@ struct connection {
     struct request *request;
     uint64_t idle_until_ms;
     bool is_cold; /* idle for so long that a few milliseconds do not matter */
+    bool is_corked; /* tcp_nopush */
     bool is_closing, is_write_blocked, is_pipelining, peer_closed;
     /* the header buffers' bookkeeping (large_client_header_buffers) */
     size_t header_room;
@@ -67,6 +69,8 @@ ssize_t connection_read(struct connection *c, char *buf, size_t n);
 /* Writes what waits; watches the socket as far as needed. */
 void connection_flush(struct connection *c);
 void connection_close(struct connection *c);
+/* Closes with a reset instead of the usual end, if reset_timedout_connection says so. */
+void connection_reset(struct connection *c);
 /* Sets what the socket is watched for. */
 void connection_watch(struct connection *c);
 /* The response of the connection's request is complete. */

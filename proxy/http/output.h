@@ -4,6 +4,7 @@
 #ifndef GLASSPROXY_HTTP_OUTPUT_H
 #define GLASSPROXY_HTTP_OUTPUT_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "util/str.h"
@@ -15,6 +16,8 @@ struct output {
     struct span *first, *last;
     size_t memory_bytes; /* waiting in memory: the measure of back-pressure */
     unsigned long long waiting_bytes, written_bytes;
+    bool copies_files;      /* read and written instead of sendfile() */
+    size_t file_chunk_bytes; /* the most of a file in one call; 0: as much as it takes */
 };
 
 /* Appends a copy of S. */

@@ -17,6 +17,7 @@
 #include "http/network.h"
 #include "http/request_body.h"
 #include "http/uri.h"
+#include "main_conf.h"
 #include "phases/engine.h"
 #include "trace/edit.h"
 #include "upstream/codec/rewrites.h"
@@ -720,6 +721,8 @@ static int merged(struct conf *c, void *parent, void *child)
 {
     struct proxy_loc *loc = child, *outer = parent;
 
+    if (!outer && !loc->proxy_http_version.is_set)
+        loc->proxy_http_version = (struct setting){.is_set = true, .num = main_defaults(c) == DEFAULTS_1_22 ? 1000 : 1001};
     if (outer && !loc->proxy_pass.is_set)
         loc->location = outer->location;
     rewrites_merged(c, outer ? &outer->rewrites : NULL, &loc->rewrites);
@@ -831,7 +834,7 @@ static const struct directive_row rows[] = {
     {"proxy_set_header", IN_ANY_HTTP, 2, 2, false, LOC(proxy_set_header), parse_set_header, NULL, "Sets a field of the upstream request.", INHERIT, NULL},
     {"proxy_hide_header", IN_ANY_HTTP, 1, 1, false, LOC(proxy_hide_header), parse_name, NULL, "Keeps a field of the answer from the client.", INHERIT, NULL},
     {"proxy_pass_header", IN_ANY_HTTP, 1, 1, false, LOC(proxy_pass_header), parse_name, NULL, "Lets a field pass that is hidden by default.", INHERIT, NULL},
-    {"proxy_http_version", IN_ANY_HTTP, 1, 1, false, LOC(proxy_http_version), conf_parse_enum, "1.1", "The version of the upstream request.", INHERIT, versions},
+    {"proxy_http_version", IN_ANY_HTTP, 1, 1, false, LOC(proxy_http_version), conf_parse_enum, NULL, "The version of the upstream request: 1.1 unless glass_defaults says otherwise.", INHERIT, versions},
     {"proxy_connect_timeout", IN_ANY_HTTP, 1, 1, false, LOC(proxy_connect_timeout), conf_parse_msec, "60s", "Time to connect.", INHERIT, NULL},
     {"proxy_send_timeout", IN_ANY_HTTP, 1, 1, false, LOC(proxy_send_timeout), conf_parse_msec, "60s", "Time between two writes.", INHERIT, NULL},
     {"proxy_read_timeout", IN_ANY_HTTP, 1, 1, false, LOC(proxy_read_timeout), conf_parse_msec, "60s", "Time between two reads.", INHERIT, NULL},
