@@ -192,15 +192,13 @@ static void start_recoding(struct request *r, const struct charset_map *map, con
 
 /* --- the header filter --- */
 
-/* "text/html; charset=x": takes the charset out of the type. */
-static void split_type(struct request *r)
+void charset_of_type(struct response *out)
 {
-    struct response *out = &r->response;
     long at = str_ifind(out->content_type, STR("charset="));
     long semicolon = str_chr(out->content_type, ';');
     struct str charset;
 
-    if (out->charset.n || at < 0 || semicolon < 0 || semicolon > at)
+    if (at < 0 || semicolon < 0 || semicolon > at)
         return;
     charset = str_skip(out->content_type, (size_t)at + 8);
     if (charset.n >= 2 && charset.p[0] == '"' && charset.p[charset.n - 1] == '"')
@@ -240,7 +238,8 @@ void charset_filter(struct request *r)
 
     if (out->content_type.n == 0)
         return;
-    split_type(r);
+    if (out->charset.n == 0)
+        charset_of_type(out);
     received = out->charset;
     if (out->override_charset.n) {
         after = out->override_charset;

@@ -9,6 +9,8 @@
 
 extern struct module charset_module;
 
+/* Takes the charset out of the content type "text/html; charset=x", as nginx does when it reads an upstream's. */
+void charset_of_type(struct response *out);
 void charset_filter(struct request *r);
 
 #endif

@@ -12,6 +12,7 @@
 #include "http/date.h"
 #include "http/log.h"
 #include "phases/engine.h"
+#include "util/buf.h"
 
 enum { PROXIED_OFF = 1, PROXIED_EXPIRED = 2, PROXIED_NO_CACHE = 4, PROXIED_NO_STORE = 8, PROXIED_PRIVATE = 16, PROXIED_NO_LAST_MODIFIED = 32,
        PROXIED_NO_ETAG = 64, PROXIED_AUTH = 128, PROXIED_ANY = 256 };
@@ -31,6 +32,8 @@ struct compression {
     struct body_filter filter;
     z_stream z;
     unsigned long long in_bytes, out_bytes;
+    struct buf waiting; /* compressed, not passed on yet */
+    size_t buffer_bytes;
 };
 
 /* --- whether --- */
@@ -142,7 +145,8 @@ static bool client_takes_gzip(const struct request *r, const struct gzip_loc *lo
 
 /* --- compressing --- */
 
-static void run(struct request *r, struct compression *c, struct str in, int flush)
+/* Compresses IN into what waits. */
+static void squeeze(struct compression *c, struct str in, int flush)
 {
     int rc;
 
@@ -150,39 +154,54 @@ static void run(struct request *r, struct compression *c, struct str in, int flu
     c->z.next_in = (unsigned char *)(uintptr_t)in.p;
     c->z.avail_in = (unsigned)in.n;
     do {
-        unsigned char out[4096];
-        c->z.next_out = out;
-        c->z.avail_out = sizeof out;
+        c->z.next_out = (unsigned char *)buf_reserve(&c->waiting, c->buffer_bytes);
+        c->z.avail_out = (unsigned)c->buffer_bytes;
         rc = deflate(&c->z, flush);
-        if (c->z.avail_out < sizeof out) {
-            c->out_bytes += sizeof out - c->z.avail_out;
-            body_pass(r, &c->filter, (struct str){(char *)out, sizeof out - c->z.avail_out});
-        }
+        c->waiting.end += c->buffer_bytes - c->z.avail_out;
     } while (rc == Z_OK && (c->z.avail_in || c->z.avail_out == 0 || flush == Z_FINISH));
 }
 
+static void pass_on(struct request *r, struct compression *c, size_t n)
+{
+    c->out_bytes += n;
+    body_pass(r, &c->filter, (struct str){buf_str(&c->waiting).p, n});
+    buf_consume(&c->waiting, n);
+}
+
+/* As nginx: what is compressed goes on when it fills buffers (gzip_buffers), all full ones together. */
 static void compress_some(struct request *r, struct body_filter *f, struct str in)
 {
-    run(r, (struct compression *)f, in, Z_NO_FLUSH);
+    struct compression *c = (struct compression *)f;
+
+    squeeze(c, in, Z_NO_FLUSH);
+    if (buf_len(&c->waiting) >= c->buffer_bytes)
+        pass_on(r, c, buf_len(&c->waiting) / c->buffer_bytes * c->buffer_bytes);
 }
 
 static void compress_flush(struct request *r, struct body_filter *f)
 {
-    run(r, (struct compression *)f, STR(""), Z_SYNC_FLUSH);
+    struct compression *c = (struct compression *)f;
+
+    squeeze(c, STR(""), Z_SYNC_FLUSH);
+    pass_on(r, c, buf_len(&c->waiting));
 }
 
 static void compress_end(struct request *r, struct body_filter *f)
 {
     struct compression *c = (struct compression *)f;
 
-    run(r, c, STR(""), Z_FINISH);
+    squeeze(c, STR(""), Z_FINISH);
+    pass_on(r, c, buf_len(&c->waiting));
     r->response.gzip_in_bytes = c->in_bytes;
     r->response.gzip_out_bytes = c->out_bytes;
 }
 
 static void release(void *data)
 {
-    deflateEnd(&((struct compression *)data)->z);
+    struct compression *c = data;
+
+    deflateEnd(&c->z);
+    buf_free(&c->waiting);
 }
 
 static bool start_compression(struct request *r, const struct gzip_loc *loc)
@@ -200,6 +219,7 @@ static bool start_compression(struct request *r, const struct gzip_loc *loc)
         return false;
     }
     arena_on_free(r->arena, release, c);
+    c->buffer_bytes = (size_t)((const struct buffer_sizes *)loc->gzip_buffers.ptr)->bytes;
     c->filter = (struct body_filter){.write = compress_some, .flush = compress_flush, .end = compress_end};
     body_filter_add(r, &c->filter);
     return true;
@@ -344,7 +364,7 @@ static const struct directive_row rows[] = {
     {"gzip_types", IN_ANY_HTTP, 1, ANY_NUMBER, false, LOC(gzip_types), parse_media_types, "text/html", "The types that are compressed, besides text/html.", INHERIT, always},
     {"gzip_min_length", IN_ANY_HTTP, 1, 1, false, LOC(gzip_min_length), conf_parse_size, "20", "Shorter responses are not compressed.", INHERIT, NULL},
     {"gzip_comp_level", IN_ANY_HTTP, 1, 1, false, LOC(gzip_comp_level), parse_level, "1", "From 1 (fast) to 9 (small).", INHERIT, NULL},
-    {"gzip_buffers", IN_ANY_HTTP, 2, 2, false, LOC(gzip_buffers), parse_buffers, "32 4k", "Of nginx's buffers for compressed data; here they grow as needed.", INHERIT, NULL},
+    {"gzip_buffers", IN_ANY_HTTP, 2, 2, false, LOC(gzip_buffers), parse_buffers, "32 4k", "How much compressed data is passed on together.", INHERIT, NULL},
     {"gzip_window", IN_ANY_HTTP, 1, 1, false, LOC(gzip_window), parse_power, "32k", "zlib's window.", INHERIT, NULL},
     {"gzip_hash", IN_ANY_HTTP, 1, 1, false, LOC(gzip_hash), parse_power, "128k", "zlib's memory.", INHERIT, NULL},
     {"gzip_http_version", IN_ANY_HTTP, 1, 1, false, LOC(gzip_http_version), conf_parse_enum, "1.1", "The least version of requests whose responses are compressed.", INHERIT, versions},

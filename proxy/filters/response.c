@@ -126,9 +126,9 @@ static void write_header(struct request *r)
     else
         buf_printf(&b, "%03u ", out->status);
     buf_add(&b, "\r\n", 2);
-    if (!field_find_id(&out->fields, FIELD_SERVER))
+    if (!out->lacks_server && !field_find_id(&out->fields, FIELD_SERVER))
         add_line(&b, "Server", server_text(r));
-    if (!field_find_id(&out->fields, FIELD_DATE))
+    if (!out->lacks_date && !field_find_id(&out->fields, FIELD_DATE))
         add_line(&b, "Date", date_now());
     if (out->content_type.n) {
         buf_addz(&b, "Content-Type: ");
@@ -226,15 +226,14 @@ static void send_header(struct request *r)
         out->is_chunked = false;
         return;
     }
-    if (out->status == 204 || out->status == 304) {
+    if (out->status == 204 || out->status == 304) { /* nginx: an upstream's own 204 keeps what it says of a body */
         out->is_header_only = true;
         out->is_chunked = false;
-        if (out->status == 304)
+        if (out->status == 304 || out->status_line.n == 0)
             out->content_length = -1;
-        out->content_type = STR("");
+        if (out->status_line.n == 0)
+            out->content_type = STR("");
     }
-    if (out->status == 204)
-        out->content_length = -1;
     if (out->has_trailers && !out->is_header_only && CORE_LOC(r)->chunked_transfer_encoding.num)
         out->content_length = -1; /* trailers need the chunked coding */
     if (out->content_length < 0 && !out->is_header_only && out->status != 101 && !out->is_chunked) {

@@ -34,6 +34,20 @@ static bool name_matches(const struct server_name *n, struct str host, struct re
     return false;
 }
 
+/* nginx: ".example.com" is ignored whole, its wildcard too, where "example.com" was there before on the address. */
+static bool is_ignored(const struct listener *l, const struct server_name *n)
+{
+    for (size_t s = 0; n->is_dotted && s < l->servers.n; s++)
+        for (size_t i = 0; i < l->servers.items[s]->names.n; i++) {
+            const struct server_name *before = &l->servers.items[s]->names.items[i];
+            if (before == n - 1)
+                return false;
+            if (before->kind == NAME_EXACT && str_eq(before->name, str_skip(n->name, 1)))
+                return true;
+        }
+    return false;
+}
+
 struct server *server_choose(const struct listener *l, struct str host, struct request *r, struct candidates *seen)
 {
     static const char *const won[] = {"exact name", "longest leading wildcard", "longest trailing wildcard",
@@ -46,7 +60,7 @@ struct server *server_choose(const struct listener *l, struct str host, struct r
                 const struct server_name *n = &l->servers.items[s]->names.items[i];
                 if ((int)n->kind != kind || (host.n == 0 && kind != NAME_EXACT))
                     continue;
-                if ((best && best->name.n >= n->name.n) || !name_matches(n, host, r))
+                if ((best && best->name.n >= n->name.n) || !name_matches(n, host, r) || is_ignored(l, n))
                     continue;
                 best = n;
                 if (kind == NAME_REGEX)

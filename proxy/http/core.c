@@ -314,7 +314,7 @@ static int parse_server_name(struct conf *c, struct directive *d, const struct d
         } else if (arg.n >= 2 && arg.p[0] == '.') {
             struct server_name *below = ARRAY_PUSH(&s->names, c->arena);
             n = &s->names.items[s->names.n - 2];
-            *below = (struct server_name){n->name, NAME_LEADING_WILDCARD, NULL, s, d};
+            *below = (struct server_name){n->name, NAME_LEADING_WILDCARD, NULL, s, d, true};
             n->name = str_skip(n->name, 1);
         } else if (arg.n >= 3 && arg.p[arg.n - 1] == '*' && arg.p[arg.n - 2] == '.') {
             n->kind = NAME_TRAILING_WILDCARD;
@@ -382,7 +382,7 @@ static int parse_location(struct conf *c, struct directive *d, const struct dire
             conf_fail(c->tree, d, "named location \"%.*s\" can be on the server level only", STR_ARG(name));
             return -1;
         }
-        if (outer->kind != LOCATION_REGEX && kind != LOCATION_REGEX && !str_has_prefix(name, outer->name)) {
+        if (kind != LOCATION_REGEX && !str_has_prefix(name, outer->name)) { /* nginx: against the text of an outer regular expression too */
             conf_fail(c->tree, d, "location \"%.*s\" is outside location \"%.*s\"", STR_ARG(name), STR_ARG(outer->name));
             return -1;
         }

@@ -34,6 +34,7 @@ struct server_name {
     struct conf_regex *regex;
     struct server *server;
     const struct directive *directive;
+    bool is_dotted; /* of ".example.com", beside the exact name in front of it */
 };
 
 struct server {

@@ -62,6 +62,7 @@ struct response {
     long long content_length; /* -1: not known */
     time_t last_modified;     /* -1: none */
     bool is_header_sent, is_header_only, is_chunked, has_trailers;
+    bool lacks_server, lacks_date; /* none is made where there is none */
     bool allows_ranges, single_range, is_not_cacheable /* not to be answered with 304 */;
     unsigned replaced_by; /* the status of an error page that a filter wants instead; 0: none */
     bool drops_body;      /* … and so the body that was to follow */

@@ -23,7 +23,7 @@ int choose_location_phase(struct request *r)
 
     r->location_uri = r->uri;
     request_enter_location(r, result == LOCATION_NOT_FOUND ? r->server->root : l);
-    loc = CORE_LOC(r);
+    loc = r->location->loc[core_module.index]; /* of the location itself, whatever its limit_except says */
     if (result == LOCATION_ADD_SLASH) {
         struct str to = uri_escape(r->arena, r->location->name, ESCAPE_URI);
         if (r->args.n)

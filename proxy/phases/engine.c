@@ -214,12 +214,13 @@ void request_redirect_named(struct request *r, struct str name)
 
 /* --- ending with a status --- */
 
-static const struct error_page *find_error_page(const struct request *r, unsigned status)
+static const struct error_page *find_error_page(struct request *r, unsigned status)
 {
     const struct error_page_list *list = CORE_LOC(r)->error_page.ptr;
 
-    if (!list || (r->is_error_page && !CORE_LOC(r)->recursive_error_pages.num))
+    if (!list || r->is_error_page || r->uri_changes == 0) /* nginx: a cycle ends without an error page */
         return NULL;
+    r->is_error_page = !CORE_LOC(r)->recursive_error_pages.num;
     for (size_t i = 0; i < list->pages.n; i++)
         if (list->pages.items[i].status == status)
             return &list->pages.items[i];
@@ -231,7 +232,7 @@ static void clear_response(struct request *r)
     struct response *out = &r->response;
     bool was_sent = out->is_header_sent;
 
-    *out = (struct response){.content_length = -1, .last_modified = (time_t)-1, .is_header_sent = was_sent};
+    *out = (struct response){.content_length = -1, .last_modified = (time_t)-1, .is_header_sent = was_sent, .charset = out->charset};
 }
 
 static bool send_error_page(struct request *r, const struct error_page *page, unsigned status)
@@ -240,7 +241,6 @@ static bool send_error_page(struct request *r, const struct error_page *page, un
 
     trace_step(r, page->directive, status_words(status), uri, "error_page answers for this status");
     r->error_status = status;
-    r->is_error_page = true;
     if (page->overwrite > 0)
         r->error_status = (unsigned)page->overwrite;
     if (page->overwrite == 0)
@@ -265,11 +265,11 @@ static bool send_error_page(struct request *r, const struct error_page *page, un
         return true;
     }
     /* A redirect to elsewhere. */
-    switch (r->error_status) {
-    case 301: case 302: case 303: case 307: case 308: break;
-    default: r->error_status = 302;
+    switch (page->overwrite) {
+    case 301: case 302: case 303: case 307: case 308: r->response.status = (unsigned)page->overwrite; break;
+    default: r->response.status = 302;
     }
-    r->response.status = r->error_status;
+    r->error_status = 0;
     r->error_status = 0;
     response_redirect(r, uri, (struct origin){ORIGIN_DIRECTIVE, page->directive, NULL});
     response_send_special(r, r->response.status);
@@ -295,8 +295,14 @@ void request_fail(struct request *r, unsigned status)
     clear_response(r);
     r->error_status = 0;
     for (size_t i = 0; i < before.n; i++)
-        if (before.items[i].id == FIELD_WWW_AUTHENTICATE || (before.items[i].id == FIELD_LOCATION && status >= 301 && status <= 308))
-            *ARRAY_PUSH(&r->response.fields, r->arena) = before.items[i];
+        switch (before.items[i].id) {
+        case FIELD_ETAG: case FIELD_LAST_MODIFIED: case FIELD_ACCEPT_RANGES: break; /* of what is not sent */
+        case FIELD_LOCATION:
+            if (status < 301 || status > 308)
+                break;
+            /* fall through */
+        default: *ARRAY_PUSH(&r->response.fields, r->arena) = before.items[i];
+        }
     page = r->loc_conf ? find_error_page(r, status) : NULL;
     if (page && send_error_page(r, page, status))
         return;

@@ -310,7 +310,7 @@ static void do_rewrite(struct request *r, const struct op *op, struct outcome *o
                               STR_ARG(r->args));
         response_redirect(r, to, (struct origin){ORIGIN_DIRECTIVE, op->directive, NULL});
         trace_step(r, op->directive, r->uri, to, "the expression matches: a redirect to the client");
-        o->answer = (int)op->flag;
+        o->answer = op->flag == REWRITE_PERMANENT ? 301 : 302; /* with `last` or `break` too */
         return;
     }
     if (args_at >= 0) { /* behind the "?" of the replacement as written, not one that a capture brings */
@@ -346,7 +346,7 @@ static void do_return(struct request *r, const struct op *op, struct outcome *o)
 {
     trace_step(r, op->directive, r->uri, op->text ? text_raw(op->text) : STR(""), "return ends the search");
     o->answer = (int)op->status;
-    if (!op->text && op->status >= 400)
+    if ((!op->text || text_raw(op->text).n == 0) && op->status >= 400) /* nginx: an empty text is none */
         return;
     if ((o->answer = (int)request_body_ignore(r)))
         return;
@@ -426,7 +426,7 @@ int rewrite_phase(struct request *r)
 {
     if (r->location == r->server->root)
         return PHASE_NEXT;
-    return run(r, r->location->loc, PHASE_CHOOSE_LOCATION);
+    return run(r, r->loc_conf, PHASE_CHOOSE_LOCATION); /* those of limit_except, where it applies: there are none */
 }
 
 #define REWRITE_CONTEXTS (IN_SERVER | IN_LOCATION | IN_SERVER_IF | IN_LOCATION_IF)

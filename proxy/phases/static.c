@@ -188,7 +188,8 @@ int try_files_phase(struct request *r)
     for (size_t i = 0; i < list->paths.n; i++) {
         bool is_last = i + 1 == list->paths.n && !list->status;
         struct str to = text_value(r, list->paths.items[i]), path;
-        bool wants_dir = text_raw(list->paths.items[i]).n && to.n && to.p[to.n - 1] == '/';
+        struct str raw = text_raw(list->paths.items[i]);
+        bool wants_dir = raw.n && raw.p[raw.n - 1] == '/' && to.n; /* as written, whatever variables bring */
         struct stat st;
 
         if (is_last) {

@@ -121,7 +121,10 @@ class Proxy:
         for _ in range(200):
             try:
                 socket.create_connection(("127.0.0.1", self.ports[0]), 0.2).close()
-                return
+                time.sleep(0.01)
+                if self.process.poll() is None:
+                    return
+                raise OSError("somebody else listens there")
             except OSError:
                 if self.process.poll() is not None:
                     raise SystemExit("%s does not start:\n%s\n%s" % (binary, self.process.stderr.read().decode(), path.read_text()))
@@ -130,7 +133,11 @@ class Proxy:
 
     def ask(self, request):
         got = b""
-        with socket.create_connection(("127.0.0.1", self.ports[0]), 3) as s:
+        try:
+            s = socket.create_connection(("127.0.0.1", self.ports[0]), 3)
+        except ConnectionRefusedError:
+            return b"[it has died]"
+        with s:
             s.settimeout(1.5)
             try:
                 s.sendall(request.replace(b"@PORT@", b"%d" % self.ports[0]))

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 
+#include "filters/charset.h"
 #include "filters/response.h"
 #include "http/connection.h"
 #include "http/date.h"
@@ -199,6 +200,7 @@ static enum header_result parse_header(struct request *r)
         }
         if (result == PARSE_INVALID_HEADER) {
             log_request(r, LOG_ERR_, 0, "upstream sent invalid header while reading response header from upstream");
+            u->status.status = arena_str(r->arena, u->status.status);
             return HEADER_INVALID;
         }
         in = str_skip(in, line.consumed);
@@ -257,6 +259,7 @@ static void keep_for_redirect(struct request *r)
         case FIELD_CONTENT_TYPE:
             out->content_type = f->value;
             out->content_type_origin = f->origin;
+            charset_of_type(out);
             break;
         case FIELD_SET_COOKIE: case FIELD_CONTENT_DISPOSITION: case FIELD_CACHE_CONTROL: case FIELD_EXPIRES: case FIELD_ACCEPT_RANGES:
             field_add(&out->fields, r->arena, f->name, f->value, f->origin);
@@ -351,6 +354,9 @@ static void process_header(struct request *r)
     }
     out->allows_ranges = out->single_range = loc->proxy_force_ranges.num;
     out->is_not_cacheable = true;
+    /* nginx: where these are passed but the upstream sent none, the client gets none either */
+    out->lacks_server = contains(loc->proxy_pass_header.ptr, STR("Server"));
+    out->lacks_date = contains(loc->proxy_pass_header.ptr, STR("Date"));
     for (size_t i = 0; i < u->fields.n; i++) {
         struct field *f = &u->fields.items[i], *copy;
         const struct directive *by;
