@@ -141,7 +141,7 @@ static void write_header(struct request *r)
     }
     if (out->content_length >= 0 && !field_find_id(&out->fields, FIELD_CONTENT_LENGTH))
         buf_printf(&b, "Content-Length: %lld\r\n", out->content_length);
-    if (out->last_modified != (time_t)-1 && !field_find_id(&out->fields, FIELD_LAST_MODIFIED)) {
+    if (out->last_modified != (time_t)-1 && (out->status == 200 || out->status == 206 || out->status == 304) && !field_find_id(&out->fields, FIELD_LAST_MODIFIED)) {
         char date[HTTP_DATE_BYTES + 1];
         date_http(out->last_modified, date);
         add_line(&b, "Last-Modified", str_of(date));

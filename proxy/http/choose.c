@@ -95,6 +95,8 @@ static enum location_result choose_prefix(const struct location *in, struct str 
                 *found = l;
                 return LOCATION_FOUND;
             }
+            if (l->redirects_without_slash && l->name.n == uri.n + 1 && str_has_prefix(l->name, uri))
+                slash = l;
             record(seen, l->name, l->directive, false, "= and the URI is not the same");
         } else if (str_has_prefix(uri, l->name)) {
             if (!best)
@@ -107,7 +109,7 @@ static enum location_result choose_prefix(const struct location *in, struct str 
             record(seen, l->name, l->directive, false, "not a prefix of the URI");
         }
     }
-    if (slash) {
+    if (slash && !(best && best->name.n == uri.n)) { /* a location of just that name comes first */
         record(seen, slash->name, slash->directive, true, "proxied, and only the trailing slash is missing: 301");
         *found = slash;
         return LOCATION_ADD_SLASH;

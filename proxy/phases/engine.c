@@ -297,10 +297,6 @@ void request_fail(struct request *r, unsigned status)
     for (size_t i = 0; i < before.n; i++)
         switch (before.items[i].id) {
         case FIELD_ETAG: case FIELD_LAST_MODIFIED: case FIELD_ACCEPT_RANGES: break; /* of what is not sent */
-        case FIELD_LOCATION:
-            if (status < 301 || status > 308)
-                break;
-            /* fall through */
         default: *ARRAY_PUSH(&r->response.fields, r->arena) = before.items[i];
         }
     page = r->loc_conf ? find_error_page(r, status) : NULL;

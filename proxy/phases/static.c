@@ -151,7 +151,7 @@ static int send_index(struct request *r)
             return PHASE_DONE;
         }
         uri = arena_cat(r->arena, r->uri, name);
-        path = file_path(r, uri);
+        path = arena_cat(r->arena, file_path(r, r->uri), name);
         if (stat(path.p, &st) == 0 && S_ISREG(st.st_mode)) {
             request_redirect(r, uri, r->args);
             return PHASE_DONE;
@@ -202,7 +202,7 @@ int try_files_phase(struct request *r)
                     args = str_skip(to, (size_t)at + 1);
                     to.n = (size_t)at;
                 }
-                request_redirect(r, to, at >= 0 ? args : r->args);
+                request_redirect(r, to, args); /* those of the request are gone, as in nginx */
             }
             return PHASE_DONE;
         }

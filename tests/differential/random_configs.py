@@ -36,7 +36,7 @@ class Maker:
     def misc(self):
         return self.r.choice(["expires 1h;", "expires -1;", "expires max;", "expires off;", "server_tokens off;", "etag off;", "default_type text/x;", "charset utf-8;", "gzip on;", "gzip_vary on;", "gzip_min_length 0;",
                               "gzip_types *;", "proxy_redirect off;", "proxy_redirect http://up/ /p/;", "proxy_hide_header X-Up;", "proxy_pass_header Server;", "absolute_redirect off;", "port_in_redirect off;",
-                              "server_name_in_redirect on;", "proxy_buffering off;", "proxy_http_version 1.1;", "proxy_cookie_path / /c/;", "proxy_intercept_errors on;", "msie_padding off;", "if_modified_since off;",
+                              "server_name_in_redirect on;", "proxy_buffering off;", "proxy_cookie_path / /c/;", "proxy_intercept_errors on;", "msie_padding off;", "if_modified_since off;",
                               "max_ranges 0;", "log_not_found off;", "proxy_pass_request_headers off;", "proxy_method PUT;", "proxy_set_body x$args;", "keepalive_timeout 0;",
                               "proxy_ignore_headers X-Accel-Redirect;", "recursive_error_pages on;", "chunked_transfer_encoding off;", "override_charset on;", "satisfy any;", "deny 10.0.0.1;", "allow all;"])
 
