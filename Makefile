@@ -52,6 +52,7 @@ check: all ## The tests, with what is installed
 	python3 tests/e2e/run.py $(BUILD)
 	python3 tests/differential/run.py $(BUILD)/glassproxy
 	python3 tests/differential/random_requests.py $(BUILD)/glassproxy 600
+	python3 tests/differential/random_configs.py $(BUILD)/glassproxy 60
 
 lab: deps ## Two backends, the proxy and the interface, live
 	@$(MAKE) --no-print-directory $(BUILD)/glassproxy $(BUILD)/glasstui

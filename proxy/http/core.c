@@ -645,7 +645,7 @@ static const struct directive_row rows[] = {
     {"lingering_time", IN_ANY_HTTP, 1, 1, false, LOC(lingering_time), conf_parse_msec, "30s", "The longest reading on.", INHERIT, NULL},
     {"lingering_timeout", IN_ANY_HTTP, 1, 1, false, LOC(lingering_timeout), conf_parse_msec, "5s", "The longest wait while reading on.", INHERIT, NULL},
     {"error_page", IN_HTTP_SERVER_LOC_IF, 2, ANY_NUMBER, false, LOC(error_page), parse_error_page, NULL, "What to show for statuses.", INHERIT, NULL},
-    {"internal", IN_LOCATION, 0, 0, false, LOC(internal), parse_internal, NULL, "Only for internal redirects.", DO_NOT_INHERIT, NULL},
+    {"internal", IN_LOCATION, 0, 0, false, LOC(internal), parse_internal, NULL, "Only for internal redirects.", INHERIT, NULL},
     {"etag", IN_ANY_HTTP, 1, 1, false, LOC(etag), conf_parse_flag, "on", "ETag for files.", INHERIT, NULL},
     {"if_modified_since", IN_ANY_HTTP, 1, 1, false, LOC(if_modified_since), conf_parse_enum, "exact", "How If-Modified-Since is compared.", INHERIT, modified_since},
     {"max_ranges", IN_ANY_HTTP, 1, 1, false, LOC(max_ranges), conf_parse_num, "2147483647", "Ranges in one request.", INHERIT, NULL},

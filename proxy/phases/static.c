@@ -173,6 +173,10 @@ int content_phase(struct request *r)
 
     if (loc->location->handler)
         return loc->location->handler(r);
+    if (((const struct root *)loc->root.ptr)->is_alias && !r->has_location_prefix) { /* the alias replaces a prefix that is not there any more */
+        log_request(r, LOG_ALERT_, 0, "\"alias\" cannot be used in location \"%.*s\" where URI was rewritten", STR_ARG(loc->location->name));
+        return 500;
+    }
     if (r->uri.n && r->uri.p[r->uri.n - 1] == '/')
         return send_index(r);
     return send_file(r);

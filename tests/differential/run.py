@@ -8,7 +8,7 @@ A case file has sections that begin with "=== ". "=== conf" is the inside of htt
 sent (lines get CRLF; \\x00, \\r, \\n and \\t are read as in C); "=== answer" after a request is what the upstream says to it.
 @LISTEN@, @LISTEN2@ and @UPSTREAM@ are addresses with ports, @DIR@ a directory with files. tables.py adds more.
 """
-import concurrent.futures, os, pathlib, queue, re, shutil, socket, subprocess, sys, tempfile, threading, time
+import concurrent.futures, itertools, os, pathlib, queue, re, shutil, socket, subprocess, sys, tempfile, threading, time
 
 import tables
 
@@ -101,9 +101,20 @@ class Upstream(threading.Thread):
         return end and len(body) >= (int(length[1]) if length else 0)
 
 
+ports = itertools.cycle(range(12000, 32000))  # below those that the system gives to clients
+ports_lock = threading.Lock()
+for _ in range(os.getpid() * 37 % 20000):
+    next(ports)
+
+
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+    with ports_lock:
+        for port in ports:
+            try:
+                socket.create_server(("127.0.0.1", port)).close()
+                return port
+            except OSError:
+                continue
 
 
 class Proxy:
