@@ -21,7 +21,7 @@
 
 static struct module *modules[] = {&main_module, &trace_module, &core_module, &core_vars_module, &log_module,
                                    &access_log_module, &map_module, &geo_module, &realip_module, &rewrite_module,
-                                   &access_module, &static_module, &headers_module, &charset_module, &gzip_module, &upstream_module, &proxy_module, NULL};
+                                   &limit_req_module, &access_module, &static_module, &headers_module, &charset_module, &gzip_module, &upstream_module, &proxy_module, NULL};
 
 void load_print_errors(const struct conf_tree *t)
 {

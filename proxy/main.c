@@ -171,7 +171,7 @@ static void show_version(void)
         return;
     fprintf(stderr, "configure arguments:");
     static const char *const absent[] = {"ssi", "userid", "auth_basic", "mirror", "autoindex", "referer", "fastcgi", "uwsgi", "scgi", "grpc", "memcached",
-        "limit_conn", "limit_req", "empty_gif", "browser", "upstream_hash", "upstream_ip_hash", "upstream_least_conn",
+        "limit_conn", "empty_gif", "browser", "upstream_hash", "upstream_ip_hash", "upstream_least_conn",
         "upstream_random", "upstream_zone"};
     for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
         fprintf(stderr, " --without-http_%s_module", absent[i]);

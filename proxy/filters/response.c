@@ -221,6 +221,8 @@ static void send_header(struct request *r)
         return;
     }
     out->is_header_sent = true;
+    if (r->connection->worker->is_quitting)
+        r->keeps_alive = false;
     if (r->version == 9) {
         r->keeps_alive = false;
         out->is_chunked = false;

@@ -379,6 +379,7 @@ void request_abandon(struct request *r)
     struct connection *c = r->connection;
 
     hold_forget(r);
+    timer_stop(c->worker->loop, &r->waiting);
     if (r->upstream)
         upstream_release(r);
     if (r->response.status == 0)

@@ -14,6 +14,7 @@
 #include "http/core.h"
 #include "http/field.h"
 #include "http/parse.h"
+#include "loop/loop.h"
 #include "phases/phase.h"
 #include "vars/vars.h"
 
@@ -130,6 +131,8 @@ struct request {
     struct request_body *body;
 
     enum phase phase;
+    struct timer waiting; /* of a phase that answered AGAIN */
+    unsigned char limit_req_status; /* enum limit_status of limit_req.c */
     bool is_truncated; /* the response could not be completed */
     bool is_finished, is_dry_run, is_error_page;
     unsigned error_status; /* the status that error_page stands in for; 0: none */

@@ -119,6 +119,12 @@ void request_run(struct request *r)
     } while (run_handler(r));
 }
 
+void request_proceed(struct request *r)
+{
+    r->phase++;
+    request_run(r);
+}
+
 static bool is_msie6(struct str agent)
 {
     long at = str_find(agent, STR("MSIE "));

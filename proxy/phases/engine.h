@@ -13,6 +13,9 @@ void request_free(struct request *r);
 /* Runs the phases from r->phase on, until one waits or the response is on its way. */
 void request_run(struct request *r);
 
+/* A phase that answered AGAIN is done: goes on with the next one. */
+void request_proceed(struct request *r);
+
 /* Microseconds since R began. */
 uint64_t request_age_us(const struct request *r);
 

@@ -13,10 +13,11 @@ int server_rewrite_phase(struct request *r);
 int choose_location_phase(struct request *r);
 int rewrite_phase(struct request *r);
 int realip_phase(struct request *r);
+int limit_req_phase(struct request *r);
 int access_phase(struct request *r);
 int try_files_phase(struct request *r);
 int content_phase(struct request *r);
 
-extern struct module rewrite_module, access_module, realip_module, static_module;
+extern struct module rewrite_module, access_module, realip_module, static_module, limit_req_module;
 
 #endif

@@ -17,6 +17,7 @@ const struct phase_row phase_table[PHASE_COUNT] = {
     [PHASE_SERVER_REWRITE] = {"server rewrite", server_rewrite_phase, "URI, variables, response", "route"},
     [PHASE_CHOOSE_LOCATION] = {"choose location", choose_location_phase, "location", "route"},
     [PHASE_REWRITE] = {"rewrite", rewrite_phase, "URI, variables, location, response", "route"},
+    [PHASE_LIMITS] = {"limits", limit_req_phase, "response", "route"},
     [PHASE_ACCESS] = {"access", access_phase, "response", "route"},
     [PHASE_TRY_FILES] = {"try files", try_files_phase, "URI", "route"},
     [PHASE_CONTENT] = {"content", content_phase, "response", "route"},

@@ -116,7 +116,7 @@ static void stepped(struct request *r, const struct visit_view *v, struct accoun
         return;
     a->why = s->why;
     a->directive = s->directive;
-    if (v->visit->phase == PHASE_REALIP || v->visit->phase == PHASE_ACCESS) {
+    if (v->visit->phase == PHASE_REALIP || v->visit->phase == PHASE_LIMITS || v->visit->phase == PHASE_ACCESS) {
         a->in = s->before;
         a->out = s->after;
     }
@@ -269,6 +269,7 @@ static void (*const accounts[PHASE_COUNT])(struct request *r, const struct visit
     [PHASE_SERVER_REWRITE] = stepped,
     [PHASE_CHOOSE_LOCATION] = location_chosen,
     [PHASE_REWRITE] = stepped,
+    [PHASE_LIMITS] = stepped,
     [PHASE_ACCESS] = stepped,
     [PHASE_TRY_FILES] = stepped,
     [PHASE_CONTENT] = content_made,

@@ -50,7 +50,7 @@ class Debug(Lab):
 
     def test_breakpoints_on_every_phase(self):
         phases = [p["name"] for p in self.ask("phases")["phases"]]
-        self.assertEqual(len(phases), 19)
+        self.assertEqual(len(phases), 20)
         for phase in phases:
             b = self.ask("break", phase=phase)["breakpoint"]
             self.events = []
@@ -74,7 +74,7 @@ class Debug(Lab):
             self.ask("step", request=held["request"])
             seen.append(self.event("held")["phase"])
         self.assertEqual(seen, ["accept", "read request", "choose server", "realip", "server rewrite", "choose location", "rewrite", "choose location",
-                                "rewrite", "access", "try files", "content", "cache", "choose upstream", "build upstream request", "connect", "send",
+                                "rewrite", "limits", "access", "try files", "content", "cache", "choose upstream", "build upstream request", "connect", "send",
                                 "upstream response header", "response header filters", "body", "log"])
         self.ask("continue", request=held["request"])
         t.join(5)

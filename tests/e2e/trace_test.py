@@ -26,7 +26,7 @@ class Trace(Lab):
         self.assertEqual([l["name"] for l in d["location_candidates"] if l["chosen"]], ["/api/"])
         self.assertEqual(d["uri_path"]["normalised"], "/api/a b")
         names = [p["phase"] for p in d["phases"]]
-        self.assertEqual(names, [n for n in ("accept", "read request", "choose server", "realip", "server rewrite", "choose location", "rewrite", "access",
+        self.assertEqual(names, [n for n in ("accept", "read request", "choose server", "realip", "server rewrite", "choose location", "rewrite", "limits", "access",
                                              "try files", "content", "cache", "choose upstream", "build upstream request", "connect", "send",
                                              "upstream response header", "response header filters", "body", "log") if n in names])
         self.assertIn("connect", names)
