@@ -14,7 +14,7 @@
 #include "trace/trace.h"
 #include "util/mem.h"
 
-enum { MAX_URI_CHANGES = 10 };
+enum { MAX_URI_CHANGES = 10, REQUEST_BYTES = 8192 /* most requests need no more */, USUAL_VISITS = 24 };
 
 static uint64_t now_us(void)
 {
@@ -31,11 +31,13 @@ uint64_t request_age_us(const struct request *r)
 
 struct request *request_new(struct conf *conf, struct connection *c)
 {
-    struct arena *a = arena_new(4096);
+    struct arena *a = arena_new(REQUEST_BYTES);
     struct request *r = arena_zalloc(a, sizeof *r);
     struct timespec ts;
 
     r->arena = a;
+    r->visits.items = arena_alloc(a, USUAL_VISITS * sizeof *r->visits.items);
+    r->visits.capacity = USUAL_VISITS;
     r->conf = conf;
     r->connection = c;
     r->client = c ? &c->peer : NULL;

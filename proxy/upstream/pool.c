@@ -62,7 +62,7 @@ bool pool_take(struct upstream_group *g, const struct address *address, struct p
 {
     for (struct idle_peer_connection *i = g->pool.newest; i; i = i->older)
         if (same(&i->address, address)) {
-            *out = (struct peer_connection){i->io.fd, i->requests, i->opened_ms};
+            *out = (struct peer_connection){i->io.fd, i->requests, i->opened_ms, false};
             take_out(i);
             mem_free(i);
             return true;
@@ -80,7 +80,7 @@ void pool_put(struct loop *l, struct conf *c, struct upstream_group *g, const st
     connection.requests++;
     if (!p->keepalive.is_set || connection.requests >= (unsigned long)p->keepalive_requests.num
         || loop_now_ms(l) - connection.opened_ms > (uint64_t)p->keepalive_time.num
-        || c->is_retired || !(recv(connection.fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN)) {
+        || c->is_retired || (!connection.is_drained && !(recv(connection.fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN))) {
         close(connection.fd);
         return;
     }

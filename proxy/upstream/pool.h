@@ -10,6 +10,7 @@ struct peer_connection {
     int fd;
     unsigned requests;
     uint64_t opened_ms;
+    bool is_drained; /* the last read got all there was: nothing unasked for is in the socket */
 };
 
 /* Takes an idle connection to ADDRESS out of the pool; false if there is none. */

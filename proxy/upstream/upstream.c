@@ -431,7 +431,7 @@ static void end_of_body(struct request *r)
         loop_watch(loop_of(r), &u->io, 0);
         u->io.fd = -1;
         pool_put(loop_of(r), r->conf, u->group, &address,
-                 (struct peer_connection){fd, u->connection_requests, u->connection_opened_ms});
+                 (struct peer_connection){fd, u->connection_requests, u->connection_opened_ms, u->is_drained});
     }
     upstream_release(r);
     response_end(r);
@@ -794,6 +794,7 @@ static void read_response(struct request *r)
         upstream_closed(r, n < 0 ? errno : 0);
         return;
     }
+    u->is_drained = (size_t)n < room;
     u->in.end += (size_t)n;
     attempt_of(r)->bytes_received += (uint64_t)n;
     if (u->state < UPSTREAM_READING_BODY) {

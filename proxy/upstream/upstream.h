@@ -142,6 +142,7 @@ struct upstream {
     struct timer timer;
     struct output out;
     bool was_sent, is_reused, is_delayed;
+    bool is_drained; /* the last read left nothing in the socket */
     unsigned connection_requests;
     uint64_t connection_opened_ms;
     /* the request's body */

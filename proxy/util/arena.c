@@ -10,7 +10,7 @@
 
 #include "util/mem.h"
 
-enum { ALIGNMENT = 16, SPARE_BLOCKS = 256, SPARE_BYTES = 4096 };
+enum { ALIGNMENT = 16, SPARE_BLOCKS = 256, SPARE_BYTES = 8192 };
 
 struct block {
     struct block *next;
