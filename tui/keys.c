@@ -531,7 +531,7 @@ static void drop_change(struct app *a)
 static void mouse(struct app *a)
 {
     a->has_mouse = !a->has_mouse;
-    mousemask(a->has_mouse ? BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0, NULL);
+    mousemask(a->has_mouse ? ALL_MOUSE_EVENTS : 0, NULL);
     model_say(&a->m, false, a->has_mouse ? "The mouse chooses; M gives it back to the terminal." : "The mouse is the terminal's.");
 }
 
@@ -617,6 +617,8 @@ static void clicked(struct app *a)
         move_by(a, -3);
     else if (e.bstate & BUTTON5_PRESSED)
         move_by(a, 3);
+    else if (!(e.bstate & (BUTTON1_PRESSED | BUTTON1_CLICKED)))
+        return;
     else if (a->view == VIEW_REQUESTS && e.y >= 2 && e.y < 2 + app_list_height()) {
         a->is_in_detail = false;
         a->m.follows = false;

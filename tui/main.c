@@ -134,7 +134,8 @@ int main(int argc, char **argv)
     set_escdelay(50);
     curs_set(0);
     if (app.has_mouse)
-        mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
+        mousemask(ALL_MOUSE_EVENTS, NULL);
+    mouseinterval(0); /* a press counts at once */
     text_init(is_monochrome);
     for (int v = 0; v < VIEW_COUNT; v++)
         views[v].build(&app);

@@ -1,5 +1,5 @@
 """The trace, the control socket, explain, and the process itself."""
-import json, os, pathlib, re, signal, socket, subprocess, time, unittest
+import json, os, pathlib, re, shutil, signal, socket, subprocess, tempfile, time, unittest
 
 from lab import BUILD, PROXY, ROOT, Control, Lab
 
@@ -205,6 +205,45 @@ class Samples(unittest.TestCase):
                 self.assertIn("not implemented by glassproxy yet", result.stderr)
             else:
                 self.assertEqual(result.returncode, 0, result.stderr)
+
+    # path -> what of the answer shows that the block works
+    TRAFFIC = {"basic.conf": [("/x", '"target":"/x"')], "uri-replacement.conf": [("/kept/a%20b", '"target":"/kept/a%20b"'), ("/replaced/a", '"target":"/new/a"'), ("/trap/a", '"target":"/newa"'), ("/broken/a", '"target":"/fixed/a"'),
+                                       ("/user/7", '"target":"/users/7?from=127.0.0.1"')],
+               "baseline-headers.conf": [("/", '["X-Real-IP","127.0.0.1"]'), ("/", '["X-Forwarded-Proto","http"]')], "websocket.conf": [("/ws/", '["Connection","close"]')],
+               "load-balancing.conf": [("/", '"address":"127.0.0.1:900')], "lab.conf": [("/api/x", '"target":"/v1/x"'), ("/down", "502 Bad Gateway"), ("/index.php", "403 Forbidden")]}
+
+    def test_each_does_what_it_is_there_for(self):
+        backends = [subprocess.Popen([PROXY, "backend", "-l", "127.0.0.1:%d" % port]) for port in (9001, 9002)]
+        try:
+            for name, requests in self.TRAFFIC.items():
+                directory = tempfile.mkdtemp(prefix="samples-")
+                os.mkdir(directory + "/logs")
+                proxy = subprocess.Popen([PROXY, "-p", directory, "-c", str(ROOT / "sample-configs" / name), "-e", "logs/start.log", "-g", "" if "daemon off" in
+                                          (ROOT / "sample-configs" / name).read_text() else "daemon off;"])
+                for path, expected in requests:
+                    for _ in range(50):
+                        got = subprocess.run(["curl", "-s", "http://127.0.0.1:8080" + path], capture_output=True, text=True).stdout
+                        if got:
+                            break
+                        time.sleep(0.1)
+                    self.assertIn(expected, got, name)
+                proxy.terminate()
+                self.assertEqual(proxy.wait(), 0)
+                shutil.rmtree(directory)
+        finally:
+            for p in backends + [proxy]:
+                p.terminate()
+                p.wait()
+
+    def test_each_runs_under_nginx_too(self):
+        for path in sorted((ROOT / "sample-configs").glob("*.conf")):
+            with tempfile.TemporaryDirectory() as directory:
+                os.mkdir(directory + "/logs")
+                subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a.test", "-days", "2", "-keyout", directory + "/key.pem", "-out",
+                                directory + "/certificate.pem"], capture_output=True)
+                shutil.copy(path, directory)
+                result = subprocess.run(["/usr/sbin/nginx", "-t", "-p", directory, "-c", directory + "/" + path.name, "-e", "logs/error.log"], capture_output=True, text=True)
+                self.assertEqual(result.returncode, 0, path.name + ": " + result.stderr)
 
     def test_lab_without_terminal(self):
         result = subprocess.run([str(ROOT / "lessons/lab.sh")], stdin=subprocess.DEVNULL, capture_output=True, text=True, env={**os.environ, "BUILD": str(BUILD)})
