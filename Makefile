@@ -7,7 +7,7 @@ INCLUDES = -Iproxy
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DNCURSES_WIDECHAR=1 $(INCLUDES) $(WARNINGS) $(CFLAGS)
 LIBS = -lpcre2-8 -ljansson -lresolv -lz -lcrypto
 PACKAGES = gcc make libc6-dev libpcre2-dev libssl-dev zlib1g-dev libncurses-dev libcmocka-dev libjansson-dev
-TEST_PACKAGES = nginx-light curl tmux python3 procps
+TEST_PACKAGES = nginx-light curl tmux python3 python3-websockets procps openssl
 
 MAIN = proxy/main.c
 SOURCES = $(filter-out $(MAIN),$(shell find proxy -name '*.c'))

@@ -44,13 +44,13 @@ int parse_media_types(struct conf *c, struct directive *d, const struct directiv
 bool media_types_match(const struct media_types *types, const struct request *r)
 {
     struct str type = r->response.content_type;
-    long end = str_chr(type, ';');
+    long charset = str_ifind(type, STR("charset=")), end = str_chr(type, ';');
 
     if (type.n == 0)
         return false;
     if (types->is_any)
         return true;
-    if (end >= 0)
+    if (charset >= 0 && end >= 0 && end < charset) /* nginx: only this parameter does not count */
         type = str_trim((struct str){type.p, (size_t)end});
     for (size_t i = 0; i < types->all.n; i++)
         if (str_ieq(types->all.items[i], type))

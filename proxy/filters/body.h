@@ -33,7 +33,7 @@ struct media_types {
 /* For rows: the setting's ptr is a struct media_types; the row's extra the NULL-terminated list of types that are always in
  * it; the default is a list of no more. */
 conf_parser parse_media_types;
-/* Whether R's response is of one of the types; without regard to parameters such as charset. */
+/* Whether R's response is of one of the types; without regard to the parameter charset. */
 bool media_types_match(const struct media_types *types, const struct request *r);
 
 #endif

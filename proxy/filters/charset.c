@@ -114,8 +114,8 @@ static void recode_to_utf8(struct request *r, struct body_filter *f, struct str 
 
 enum { CODE_INVALID = -1, CODE_INCOMPLETE = -2 };
 
-/* The code point at P and in *LENGTH how many bytes it has; of an invalid one, those to skip. nginx accepts the forms of
- * RFC 3629 that are not overlong. */
+/* The code point at P and in *LENGTH how many bytes it has; of an invalid one, those to skip. It may be larger than there are.
+ * As lenient as nginx 1.22: whatever is above 0x7f continues a sequence, and 0xf8 to 0xff begin one of four bytes. */
 static long decode(const unsigned char *p, size_t n, size_t *length)
 {
     long code, least;
@@ -124,20 +124,20 @@ static long decode(const unsigned char *p, size_t n, size_t *length)
     *length = 1;
     if (p[0] < 0x80)
         return p[0];
-    if (p[0] >= 0xf8 || p[0] < 0xc0)
+    if (p[0] < 0xc2)
         return CODE_INVALID;
     more = p[0] >= 0xf0 ? 3 : p[0] >= 0xe0 ? 2 : 1;
     code = p[0] & (more == 3 ? 0x07 : more == 2 ? 0x0f : 0x1f);
     least = more == 3 ? 0x10000 : more == 2 ? 0x800 : 0x80;
+    if (n <= more)
+        return CODE_INCOMPLETE;
     for (size_t i = 1; i <= more; i++) {
-        if (i >= n)
-            return CODE_INCOMPLETE;
-        if ((p[i] & 0xc0) != 0x80)
+        *length = i + 1;
+        if (p[i] < 0x80)
             return CODE_INVALID;
         code = code << 6 | (p[i] & 0x3f);
-        *length = i + 1;
     }
-    return code < least || code > 0x10ffff ? CODE_INVALID : code;
+    return code < least ? CODE_INVALID : code;
 }
 
 static void recode_from_utf8(struct request *r, struct body_filter *f, struct str in)
@@ -162,7 +162,7 @@ static void recode_from_utf8(struct request *r, struct body_filter *f, struct st
             break;
         }
         page = code >= 0 && code < 0x10000 ? c->map->by_code_point[code >> 8] : NULL;
-        if (code == CODE_INVALID)
+        if (code == CODE_INVALID || code > 0x10ffff)
             buf_addz(&out, "?");
         else if (page && page[code & 0xff])
             buf_add(&out, &page[code & 0xff], 1);

@@ -38,7 +38,7 @@ struct compression {
 
 /* --- whether --- */
 
-/* RFC 9110 12.5.3: "gzip" with its weight; "*" and a weight of 0. nginx: ngx_http_gzip_accept_encoding. */
+/* RFC 9110 12.5.3: "gzip" with its weight. As in nginx, "*" is not looked at. */
 static bool accepts_gzip(struct str s)
 {
     static const char blanks[] = " \t";
@@ -47,19 +47,14 @@ static bool accepts_gzip(struct str s)
     for (;;) {
         long at = str_ifind(str_skip(s, from), STR("gzip"));
         size_t p;
-        if (at < 0) {
-            at = str_chr(s, '*');
-            if (at < 0)
-                return false;
-            p = (size_t)at + 1;
-        } else {
-            p = from + (size_t)at;
-            if (p > 0 && s.p[p - 1] != ',' && s.p[p - 1] != ' ') { /* "x-gzip" */
-                from = p + 4;
-                continue;
-            }
-            p += 4;
+        if (at < 0)
+            return false;
+        p = from + (size_t)at;
+        if (p > 0 && s.p[p - 1] != ',' && s.p[p - 1] != ' ') { /* "x-gzip" */
+            from = p + 4;
+            continue;
         }
+        p += 4;
         while (p < s.n && strchr(blanks, s.p[p]))
             p++;
         if (p == s.n || s.p[p] == ',')

@@ -228,13 +228,13 @@ static void send_header(struct request *r)
         out->is_chunked = false;
         return;
     }
-    if (out->status == 204 || out->status == 304) { /* nginx: an upstream's own 204 keeps what it says of a body */
+    if (out->status == 204 || out->status == 304) { /* nginx: an upstream's own keeps what it says of a body */
         out->is_header_only = true;
         out->is_chunked = false;
-        if (out->status == 304 || out->status_line.n == 0)
+        if (out->status_line.n == 0) {
             out->content_length = -1;
-        if (out->status_line.n == 0)
             out->content_type = STR("");
+        }
     }
     if (out->has_trailers && !out->is_header_only && CORE_LOC(r)->chunked_transfer_encoding.num)
         out->content_length = -1; /* trailers need the chunked coding */

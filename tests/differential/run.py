@@ -5,7 +5,8 @@ client receive, byte for byte after normalising Date, the ports, and ETag and da
 Usage: run.py GLASSPROXY [NGINX] [case files...]
 
 A case file has sections that begin with "=== ". "=== conf" is the inside of http {}; "=== request NAME" is a request as
-sent (lines get CRLF; \\x00, \\r, \\n and \\t are read as in C); "=== answer" after a request is what the upstream says to it.
+sent (lines get CRLF; \\x00, \\r, \\n and \\t are read as in C); "=== answer" after a request is what the upstream says to it. A section is
+its lines with CRLF between them: two empty lines at its end are the end of a header.
 @LISTEN@, @LISTEN2@ and @UPSTREAM@ are addresses with ports, @DIR@ a directory with files. tables.py adds more.
 """
 import concurrent.futures, itertools, os, pathlib, queue, re, shutil, socket, subprocess, sys, tempfile, threading, time
@@ -23,8 +24,6 @@ def unescape(text):
 
 
 def raw(lines):
-    while lines and not lines[-1].strip() and len(lines) > 1 and not lines[-2].strip():
-        lines.pop()
     return unescape("\r\n".join(lines).encode("utf-8", "surrogateescape"))
 
 
@@ -45,7 +44,7 @@ def read_cases(path):
         elif kind == "answer":
             groups[-1][1][-1].answer = raw(lines)
 
-    for line in path.read_text(errors="surrogateescape").split("\n"):
+    for line in path.read_text(errors="surrogateescape").removesuffix("\n").split("\n"):
         if line.startswith("=== "):
             end()
             kind, _, name = line[4:].partition(" ")

@@ -218,8 +218,8 @@ class Samples(unittest.TestCase):
             for name, requests in self.TRAFFIC.items():
                 directory = tempfile.mkdtemp(prefix="samples-")
                 os.mkdir(directory + "/logs")
-                proxy = subprocess.Popen([PROXY, "-p", directory, "-c", str(ROOT / "sample-configs" / name), "-e", "logs/start.log", "-g", "" if "daemon off" in
-                                          (ROOT / "sample-configs" / name).read_text() else "daemon off;"])
+                proxy = subprocess.Popen([PROXY, "-p", directory, "-c", str(ROOT / "sample-configs" / name), "-e", "logs/start.log"] +
+                                         ([] if "daemon off" in (ROOT / "sample-configs" / name).read_text() else ["-g", "daemon off;"]))
                 for path, expected in requests:
                     for _ in range(50):
                         got = subprocess.run(["curl", "-s", "http://127.0.0.1:8080" + path], capture_output=True, text=True).stdout
