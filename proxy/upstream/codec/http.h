@@ -55,4 +55,16 @@ struct proxy_loc {
         proxy_headers_hash_max_size, proxy_headers_hash_bucket_size, proxy_send_lowat;
 };
 
+/* proxy_ignore_headers. */
+enum { IGNORE_REDIRECT = 1, IGNORE_EXPIRES = 2, IGNORE_CACHE_FIELDS = 4, IGNORE_LIMIT_RATE = 8, IGNORE_BUFFERING = 16,
+       IGNORE_CHARSET = 32 };
+
+/* What is configured where R is. */
+static inline struct proxy_loc *proxy_loc_of(struct request *r)
+{
+    return r->loc_conf[proxy_module.index];
+}
+
+extern const struct codec http_codec;
+
 #endif
