@@ -36,7 +36,7 @@ static struct conf *give_meaning(struct conf_tree *tree)
 {
     struct conf *c;
 
-    if (tree->n_errors)
+    if (tree->is_missing)
         return NULL;
     c = conf_load(tree, modules);
     c->refs = 1;

@@ -13,6 +13,8 @@ extern struct module main_module;
 struct str main_pid_path(struct conf *c);
 bool main_is_daemon(struct conf *c);
 bool main_has_master(struct conf *c);
+/* worker_connections, or its default. */
+unsigned main_worker_connections(const struct conf *c);
 /* worker_connections times worker_processes, if they are configured; 0: no limit but that of descriptors. */
 unsigned main_connection_limit(struct conf *c);
 /* glass_defaults: the version of nginx whose defaults are in force. */

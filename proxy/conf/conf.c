@@ -41,8 +41,8 @@ static void suggest(struct conf *c, struct directive *d, enum conf_context conte
                 best_distance = distance;
             }
         }
-    if (best && c->tree->last_error) {
-        struct conf_error *e = c->tree->last_error;
+    if (best && c->tree->newest_error) {
+        struct conf_error *e = c->tree->newest_error;
         e->excerpt = arena_printf(c->arena, "%.*s did you mean \"%s\"?", STR_ARG(e->excerpt), best);
     }
 }
@@ -71,6 +71,7 @@ static void handle(struct conf *c, struct directive *d, enum conf_context contex
     const struct module *module = NULL;
     const struct directive_row *row = NULL;
 
+    c->tree->position = 2 * d->ordinal;
     for (unsigned m = 0; m < c->n_modules && !row; m++)
         for (size_t i = 0; i < c->modules[m]->n_rows; i++)
             if ((c->modules[m]->rows[i].contexts & context)
@@ -104,6 +105,8 @@ void conf_walk(struct conf *c, struct directive *block, enum conf_context contex
     for (struct directive *d = block->first_child; d; d = d->next)
         if (!str_eq(d->args[0], STR("include")))
             handle(c, d, context);
+    if (block->lacks_something && c->tree->position < 2 * block->ordinal + 1)
+        c->tree->position = 2 * block->ordinal + 1; /* behind its opening brace, though nothing stood there */
 }
 
 void **conf_new_structures(struct conf *c, enum conf_scope scope)
@@ -184,6 +187,9 @@ struct conf *conf_load(struct conf_tree *t, struct module **modules)
             modules[m]->prepare(c);
     conf_walk(c, &t->root, IN_MAIN);
     conf_fill_defaults(c, SCOPE_CORE, c->core);
+    for (unsigned m = 0; m < c->n_modules && !t->root.lacks_something; m++)
+        if (modules[m]->complete)
+            modules[m]->complete(c);
     return c;
 }
 
@@ -353,7 +359,7 @@ int conf_parse_num(struct conf *c, struct directive *d, const struct directive_r
         return -1;
     s->num = read_number(d->args[1]);
     if (s->num < 0) {
-        conf_fail(c->tree, d, "invalid number \"%.*s\" in \"%s\" directive", STR_ARG(d->args[1]), row->name);
+        conf_fail(c->tree, d, "\"%s\" directive invalid number", row->name);
         return -1;
     }
     return 0;

@@ -84,6 +84,8 @@ struct module {
     int (*ready)(struct conf *c);
     /* Before anything is read: variables and the like. */
     int (*prepare)(struct conf *c);
+    /* After everything was read. */
+    int (*complete)(struct conf *c);
     int index; /* set by conf_load() */
 };
 

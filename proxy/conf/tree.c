@@ -57,7 +57,18 @@ static struct str source_line(const struct conf_source *s, unsigned line)
     return str_from(p, eol ? eol : end);
 }
 
-static void add_error(struct conf_tree *t, struct str message, const struct conf_source *source, unsigned line,
+/* Errors stand in the order in which nginx, which reads and understands at once, would come upon them. */
+static void insert_error(struct conf_tree *t, struct conf_error *e)
+{
+    struct conf_error **at = &t->errors;
+
+    while (*at && (*at)->position <= e->position)
+        at = &(*at)->next;
+    e->next = *at;
+    *at = t->newest_error = e;
+}
+
+static void add_error(struct conf_tree *t, struct str message, unsigned position, const struct conf_source *source, unsigned line,
                       unsigned column)
 {
     struct conf_error *e;
@@ -66,6 +77,7 @@ static void add_error(struct conf_tree *t, struct str message, const struct conf
         return;
     e = arena_zalloc(t->arena, sizeof *e);
     e->message = message;
+    e->position = position;
     if (source && line) {
         struct buf b = {0};
         struct str text = source_line(source, line);
@@ -84,25 +96,34 @@ static void add_error(struct conf_tree *t, struct str message, const struct conf
         }
         buf_free(&b);
     }
-    if (t->last_error)
-        t->last_error->next = e;
-    else
-        t->errors = e;
-    t->last_error = e;
+    insert_error(t, e);
 }
 
 void conf_fail(struct conf_tree *t, const struct directive *d, const char *format, ...)
 {
     va_list args;
     struct str message;
+    unsigned position = t->position;
 
+    if (d && d->lacks_something && 2 * d->ordinal < position) /* what it holds was not read to the end */
+        return;
+    if (d && 2 * d->ordinal > position)
+        position = 2 * d->ordinal;
     va_start(args, format);
     message = arena_vprintf(t->arena, format, args);
     va_end(args);
     if (d && d->source)
-        add_error(t, message, d->source, d->line, d->column);
+        add_error(t, message, position, d->source, d->line, d->column);
     else
-        add_error(t, message, NULL, 0, 0);
+        add_error(t, message, position, NULL, 0, 0);
+}
+
+/* Something between BLOCK's braces could not be read. */
+static void lacks_something(struct conf_tree *t, struct directive *block)
+{
+    t->root.lacks_something = true;
+    for (; block; block = block->parent)
+        block->lacks_something = true;
 }
 
 static void lex_fail(struct lexer *x, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -114,7 +135,7 @@ static void lex_fail(struct lexer *x, const char *format, ...)
     va_start(args, format);
     message = arena_vprintf(x->tree->arena, format, args);
     va_end(args);
-    add_error(x->tree, message, x->source, x->line, (unsigned)(x->at - x->line_start) + 1);
+    add_error(x->tree, message, 2 * x->tree->n_directives + 1, x->source, x->line, (unsigned)(x->at - x->line_start) + 1);
 }
 
 /* --- tokens --- */
@@ -298,6 +319,7 @@ static struct directive *add_directive(struct lexer *x, struct directive *parent
     d->line = line;
     d->column = column;
     d->parent = parent;
+    d->ordinal = ++x->tree->n_directives;
     if (parent->last_child)
         parent->last_child->next = d;
     else
@@ -358,10 +380,12 @@ static void include(struct lexer *x, struct directive *parent, struct directive 
 
     if (d->n_args != 2) {
         conf_fail(t, d, "invalid number of arguments in \"include\" directive");
+        lacks_something(t, parent);
         return;
     }
     if (x->include_depth >= MAX_DEPTH) {
         conf_fail(t, d, "\"include\" is nested too deeply, does \"%.*s\" include itself?", STR_ARG(d->args[1]));
+        lacks_something(t, parent);
         return;
     }
     path = conf_full_path(t, t->conf_prefix, d->args[1]);
@@ -369,6 +393,8 @@ static void include(struct lexer *x, struct directive *parent, struct directive 
         struct conf_source *s = load_file(t, d, path);
         if (s)
             read_source(x, t, parent, s, x->include_depth + 1);
+        else
+            lacks_something(t, parent);
         return;
     }
     if (glob(path.p, 0, NULL, &found) == 0) {
@@ -377,6 +403,8 @@ static void include(struct lexer *x, struct directive *parent, struct directive 
             struct conf_source *s = load_file(t, d, one);
             if (s)
                 read_source(x, t, parent, s, x->include_depth + 1);
+            else
+                lacks_something(t, parent);
         }
         globfree(&found);
     }
@@ -393,16 +421,20 @@ static void read_block(struct lexer *x, struct directive *parent, unsigned depth
 
         switch (s) {
         case STATEMENT_ERROR:
+            lacks_something(x->tree, parent);
             x->at = x->end; /* what follows would be guesses */
             return;
         case STATEMENT_END_OF_FILE:
-            if (depth && x->tree->n_errors == 0)
+            if (depth && !parent->lacks_something) {
                 unexpected_end(x, false);
+                lacks_something(x->tree, parent);
+            }
             return;
         case STATEMENT_BLOCK_END:
             if (depth == 0) {
                 x->at--;
                 lex_fail(x, "unexpected \"}\"");
+                lacks_something(x->tree, parent);
                 x->at = x->end;
             }
             return;
@@ -416,6 +448,7 @@ static void read_block(struct lexer *x, struct directive *parent, unsigned depth
             d->is_block = true;
             if (depth >= MAX_DEPTH) {
                 conf_fail(x->tree, d, "blocks are nested too deeply");
+                lacks_something(x->tree, d);
                 x->at = x->end;
                 return;
             }
@@ -465,8 +498,10 @@ void conf_tree_read_file(struct conf_tree *t, struct str file)
 {
     struct conf_source *s = load_file(t, NULL, file);
 
-    if (!s)
+    if (!s) {
+        t->is_missing = true;
         return;
+    }
     s->path = t->conf_file;
     read_source(NULL, t, &t->root, s, 0);
 }

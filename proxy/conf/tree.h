@@ -30,6 +30,8 @@ struct directive {
     bool is_block;
     const struct conf_source *source;
     unsigned line, column; /* of the name, from 1 */
+    unsigned ordinal; /* in the order of reading, from 1 */
+    bool lacks_something; /* an error stopped the reading of what it holds */
     struct directive *parent, *first_child, *last_child, *next;
     const struct directive_row *row; /* what it turned out to be; NULL for entries of map and the like */
 };
@@ -38,6 +40,7 @@ struct conf_error {
     struct conf_error *next;
     struct str message; /* nginx's words, with "in FILE:LINE" */
     struct str excerpt; /* the source line and a caret under the place; "" if there is none */
+    unsigned position; /* twice the ordinal of the last directive before it; odd: between two */
 };
 
 struct conf_tree {
@@ -47,8 +50,10 @@ struct conf_tree {
     struct str conf_file;   /* the main file, absolute */
     struct conf_source *sources, *last_source;
     struct directive root;
-    struct conf_error *errors, *last_error;
-    unsigned n_errors;
+    struct conf_error *errors, *newest_error;
+    unsigned n_errors, n_directives;
+    unsigned position; /* of the directive that is being understood: twice its ordinal */
+    bool is_missing; /* the main file could not be read */
 };
 
 /* An empty tree whose memory is ARENA's. CONF_FILE is relative to PREFIX unless absolute. */

@@ -269,6 +269,10 @@ static int parse_power(struct conf *c, struct directive *d, const struct directi
 
     if (!s)
         return -1;
+    if (bytes < 0) {
+        conf_fail(c->tree, d, "\"%s\" directive invalid value", row->name);
+        return -1;
+    }
     for (n = is_window ? MAX_WBITS : MAX_MEM_LEVEL; n > 0; n--)
         if (bytes == 1L << (is_window ? n : n + 8))
             break;

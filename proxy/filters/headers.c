@@ -95,7 +95,7 @@ static int parse_expires(struct conf *c, struct directive *d, const struct direc
         return -1;
     s->ptr = e = arena_zalloc(c->arena, sizeof *e);
     if (is_modified && !str_eq(d->args[1], STR("modified"))) {
-        conf_fail(c->tree, d, "invalid value");
+        conf_fail(c->tree, d, "\"expires\" directive invalid value");
         return -1;
     }
     if (text_count_variables(d->args[d->n_args - 1])) {
@@ -105,7 +105,7 @@ static int parse_expires(struct conf *c, struct directive *d, const struct direc
     }
     error = read_expires(d->args[d->n_args - 1], is_modified, e);
     if (error) {
-        conf_fail(c->tree, d, "%s", error);
+        conf_fail(c->tree, d, "\"expires\" directive %s", error);
         return -1;
     }
     return 0;

@@ -5,6 +5,8 @@
 
 #include <unistd.h>
 
+#include "http/temp_file.h"
+#include "main_conf.h"
 #include "upstream/resolver.h"
 
 static struct core_main *core_main(struct conf *c)
@@ -137,7 +139,8 @@ static int parse_http(struct conf *c, struct directive *d, const struct directiv
     root = location_new(c, d, LOCATION_NONAME);
     c->level.loc = c->http.loc = root->loc;
     conf_walk(c, d, IN_HTTP);
-
+    if (d->lacks_something)
+        return -1;
     conf_fill_defaults(c, SCOPE_MAIN, c->http.main);
     conf_fill_defaults(c, SCOPE_SRV, c->http.srv);
     conf_fill_defaults(c, SCOPE_LOC, c->http.loc);
@@ -534,7 +537,6 @@ static int parse_keepalive_timeout(struct conf *c, struct directive *d, const st
 
 int parse_buffers(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
-    const long least = row->extra ? *(const long *)row->extra : 1;
     struct setting *s = conf_claim(c, d, row, structure);
     struct buffer_sizes *b;
 
@@ -543,11 +545,40 @@ int parse_buffers(struct conf *c, struct directive *d, const struct directive_ro
     s->ptr = b = arena_zalloc(c->arena, sizeof *b);
     b->n = (long)str_number(d->args[1]);
     b->bytes = conf_read_size(d->args[2]);
-    if (b->n < least || b->bytes <= 0) {
+    if (b->n < 1 || b->bytes <= 0) {
         conf_fail(c->tree, d, "\"%s\" directive invalid value", row->name);
         return -1;
     }
     return 0;
+}
+
+/* A size with variables, or one that can be checked now. */
+static int parse_rate(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
+{
+    if (conf_parse_text(c, d, row, structure) < 0)
+        return -1;
+    if (text_count_variables(d->args[1]) || conf_read_size(d->args[1]) >= 0)
+        return 0;
+    conf_fail(c->tree, d, "\"%s\" directive invalid value", row->name);
+    return -1;
+}
+
+/* The pools are nginx's; their limits are its, too. */
+static int parse_pool_size(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
+{
+    enum { LEAST_BYTES = 112, ALIGNMENT = 16 };
+    long bytes;
+
+    if (conf_parse_size(c, d, row, structure) < 0)
+        return -1;
+    bytes = conf_setting(row, structure)->num;
+    if (bytes >= LEAST_BYTES && bytes % ALIGNMENT == 0)
+        return 0;
+    if (bytes < LEAST_BYTES)
+        conf_fail(c->tree, d, "the pool size must be no less than %d", LEAST_BYTES);
+    else
+        conf_fail(c->tree, d, "the pool size must be a multiple of %d", ALIGNMENT);
+    return -1;
 }
 
 static int parse_internal(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
@@ -627,15 +658,15 @@ static const struct directive_row rows[] = {
     {"ignore_invalid_headers", IN_HTTP_SERVER, 1, 1, false, SRV(ignore_invalid_headers), conf_parse_flag, "on", "Drops fields with invalid names.", INHERIT, NULL},
     {"underscores_in_headers", IN_HTTP_SERVER, 1, 1, false, SRV(underscores_in_headers), conf_parse_flag, "off", "Lets names have underscores.", INHERIT, NULL},
     {"merge_slashes", IN_HTTP_SERVER, 1, 1, false, SRV(merge_slashes), conf_parse_flag, "on", "Takes repeated slashes as one.", INHERIT, NULL},
-    {"connection_pool_size", IN_HTTP_SERVER, 1, 1, false, SRV(connection_pool_size), conf_parse_size, "512", "Memory set aside for a connection.", INHERIT, NULL},
-    {"request_pool_size", IN_HTTP_SERVER, 1, 1, false, SRV(request_pool_size), conf_parse_size, "4k", "Memory set aside for a request.", INHERIT, NULL},
+    {"connection_pool_size", IN_HTTP_SERVER, 1, 1, false, SRV(connection_pool_size), parse_pool_size, "512", "Memory set aside for a connection.", INHERIT, NULL},
+    {"request_pool_size", IN_HTTP_SERVER, 1, 1, false, SRV(request_pool_size), parse_pool_size, "4k", "Memory set aside for a request.", INHERIT, NULL},
     {"max_headers", IN_HTTP_SERVER, 1, 1, false, SRV(max_headers), conf_parse_num, "1000", "The number of fields a request may have.", INHERIT, NULL},
     {"client_max_body_size", IN_ANY_HTTP, 1, 1, false, LOC(client_max_body_size), conf_parse_offset, "1m", "The longest body; 0 for any.", INHERIT, NULL},
     {"client_body_buffer_size", IN_ANY_HTTP, 1, 1, false, LOC(client_body_buffer_size), conf_parse_size, "16k", "Of a body, what is kept in memory.", INHERIT, NULL},
     {"client_body_timeout", IN_ANY_HTTP, 1, 1, false, LOC(client_body_timeout), conf_parse_msec, "60s", "Time between two reads of a body.", INHERIT, NULL},
     {"client_body_in_file_only", IN_ANY_HTTP, 1, 1, false, LOC(client_body_in_file_only), conf_parse_enum, "off", "Always saves bodies to files.", INHERIT, file_only},
     {"client_body_in_single_buffer", IN_ANY_HTTP, 1, 1, false, LOC(client_body_in_single_buffer), conf_parse_flag, "off", "Keeps a body in one buffer.", INHERIT, NULL},
-    {"client_body_temp_path", IN_ANY_HTTP, 1, 4, false, LOC(client_body_temp_path), conf_parse_path, "client_body_temp", "Where bodies are saved.", INHERIT, NULL},
+    {"client_body_temp_path", IN_ANY_HTTP, 1, 4, false, LOC(client_body_temp_path), conf_parse_temp_path, "client_body_temp", "Where bodies are saved.", INHERIT, NULL},
     {"send_timeout", IN_ANY_HTTP, 1, 1, false, LOC(send_timeout), conf_parse_msec, "60s", "Time between two writes to the client.", INHERIT, NULL},
     {"keepalive_timeout", IN_ANY_HTTP, 1, 2, false, LOC(keepalive_timeout), parse_keepalive_timeout, "75s", "How long an idle client connection stays.", INHERIT, NULL},
     {"keepalive_requests", IN_ANY_HTTP, 1, 1, false, LOC(keepalive_requests), conf_parse_num, "1000", "Requests on one connection.", INHERIT, NULL},
@@ -659,8 +690,8 @@ static const struct directive_row rows[] = {
     {"satisfy", IN_ANY_HTTP, 1, 1, false, LOC(satisfy), conf_parse_enum, "all", "All or any of the access checks.", INHERIT, satisfies},
     {"msie_padding", IN_ANY_HTTP, 1, 1, false, LOC(msie_padding), conf_parse_flag, "on", "Pads error pages for old browsers.", INHERIT, NULL},
     {"recursive_error_pages", IN_ANY_HTTP, 1, 1, false, LOC(recursive_error_pages), conf_parse_flag, "off", "error_page within error_page.", INHERIT, NULL},
-    {"limit_rate", IN_HTTP_SERVER_LOC_IF, 1, 1, false, LOC(limit_rate), conf_parse_text, "0", "Bytes a second to a client.", INHERIT, NULL},
-    {"limit_rate_after", IN_HTTP_SERVER_LOC_IF, 1, 1, false, LOC(limit_rate_after), conf_parse_text, "0", "Bytes before limit_rate starts.", INHERIT, NULL},
+    {"limit_rate", IN_HTTP_SERVER_LOC_IF, 1, 1, false, LOC(limit_rate), parse_rate, "0", "Bytes a second to a client.", INHERIT, NULL},
+    {"limit_rate_after", IN_HTTP_SERVER_LOC_IF, 1, 1, false, LOC(limit_rate_after), parse_rate, "0", "Bytes before limit_rate starts.", INHERIT, NULL},
     {"sendfile", IN_HTTP_SERVER_LOC_IF, 1, 1, false, LOC(sendfile), conf_parse_flag, "off", "Sends files without copying them.", INHERIT, NULL},
     {"sendfile_max_chunk", IN_ANY_HTTP, 1, 1, false, LOC(sendfile_max_chunk), conf_parse_size, "2m", "The most sent of a file at once.", INHERIT, NULL},
     {"tcp_nopush", IN_ANY_HTTP, 1, 1, false, LOC(tcp_nopush), conf_parse_flag, "off", "Full packets only.", INHERIT, NULL},
@@ -677,12 +708,35 @@ static const struct directive_row rows[] = {
     {"types_hash_bucket_size", IN_ANY_HTTP, 1, 1, false, LOC(types_hash_bucket_size), conf_parse_num, "64", "A size of nginx's tables.", INHERIT, NULL},
 };
 
+static int merged_server(struct conf *c, void *parent, void *child)
+{
+    const struct core_srv *srv = child;
+    const struct buffer_sizes *large = srv->large_client_header_buffers.ptr;
+    const struct directive *d = srv->large_client_header_buffers.origin ? srv->large_client_header_buffers.origin : srv->connection_pool_size.origin;
+
+    (void)parent;
+    if (large->bytes < srv->connection_pool_size.num)
+        conf_fail(c->tree, d, "the \"large_client_header_buffers\" size must be equal to or greater than \"connection_pool_size\"");
+    return 0;
+}
+
+static int complete(struct conf *c)
+{
+    const struct core_main *m = c->http.main ? core_main(c) : NULL;
+
+    if (m && main_worker_connections(c) < m->listeners.n + 1)
+        conf_fail(c->tree, NULL, "%u worker_connections are not enough for %zu listening sockets", main_worker_connections(c), m->listeners.n);
+    return 0;
+}
+
 struct module core_module = {
     .name = "ngx_http_core_module",
     .rows = rows,
     .n_rows = sizeof rows / sizeof rows[0],
     .main_bytes = sizeof(struct core_main),
     .srv_bytes = sizeof(struct core_srv),
+    .merged_srv = merged_server,
     .loc_bytes = sizeof(struct core_loc),
     .merged_loc = merged_loc,
+    .complete = complete,
 };

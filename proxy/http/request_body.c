@@ -5,15 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "http/connection.h"
 #include "http/log.h"
-#include "phases/engine.h"
+#include "http/temp_file.h"
 #include "trace/capture.h"
-#include "util/mem.h"
 
 enum { READ_BYTES = 32768, STREAM_BYTES = 65536 };
 
@@ -35,12 +33,7 @@ bool request_body_is_read(const struct request *r)
 
 static int open_file(struct request *r, struct request_body *b)
 {
-    struct str dir = CORE_LOC(r)->client_body_temp_path.str;
-    static unsigned long n;
-
-    mkdir(arena_dup(r->arena, dir.p, dir.n), 0700);
-    b->path = arena_printf(r->arena, "%.*s/%010lu.%ld", STR_ARG(dir), ++n, (long)getpid());
-    b->fd = open(b->path.p, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    b->fd = temp_file_open(r->arena, CORE_LOC(r)->client_body_temp_path.ptr, &b->path);
     if (b->fd < 0) {
         log_request(r, LOG_CRIT_, errno, "open() \"%s\" failed", b->path.p);
         return -1;

@@ -109,10 +109,6 @@ static int parse_from(struct conf *c, struct directive *d, const struct directiv
     if (str_eq(d->args[1], STR("unix:"))) {
         n.family = AF_UNIX;
     } else if (!network_parse(d->args[1], &n)) {
-        if (str_chr(d->args[1], '/') >= 0) {
-            conf_fail(c->tree, d, "invalid value \"%.*s\"", STR_ARG(d->args[1]));
-            return -1;
-        }
         if (address_parse(c->arena, d->args[1], 80, &found)) {
             conf_fail(c->tree, d, "host not found in set_real_ip_from \"%.*s\"", STR_ARG(d->args[1]));
             return -1;

@@ -373,7 +373,7 @@ static void run_ops(struct request *r, const struct op_list *ops, struct outcome
             if (op->variable->set)
                 op->variable->set(r, value);
             else
-                r->values[op->index] = (struct value){value, true, false};
+                r->values[op->index] = (struct value){.s = value, .is_valid = true, .is_assigned = true};
             break;
         }
         case OP_RETURN: do_return(r, op, o); break;

@@ -242,6 +242,10 @@ static int parse_index(struct conf *c, struct directive *d, const struct directi
         struct text *t = text_compile(c, d, d->args[i]);
         if (!t)
             return -1;
+        if (d->args[i].n == 0) {
+            conf_fail(c->tree, d, "index \"%.*s\" in \"index\" directive is invalid", STR_ARG(d->args[i]));
+            return -1;
+        }
         *ARRAY_PUSH(&list->names, c->arena) = t;
     }
     return 0;

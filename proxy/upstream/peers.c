@@ -267,7 +267,10 @@ static int parse_pool(struct conf *c, struct directive *d, const struct directiv
         return -1;
     s->num = row->extra ? conf_read_msec(d->args[1]) : (long)str_number(d->args[1]);
     if (s->num < 0 || (s->num == 0 && row->offset == offsetof(struct pool, keepalive))) {
-        conf_fail(c->tree, d, "invalid value \"%.*s\" in \"%s\" directive", STR_ARG(d->args[1]), row->name);
+        if (row->offset == offsetof(struct pool, keepalive))
+            conf_fail(c->tree, d, "invalid value \"%.*s\" in \"%s\" directive", STR_ARG(d->args[1]), row->name);
+        else
+            conf_fail(c->tree, d, "\"%s\" directive invalid %s", row->name, row->extra ? "value" : "number");
         return -1;
     }
     return 0;
@@ -276,12 +279,20 @@ static int parse_pool(struct conf *c, struct directive *d, const struct directiv
 /* One process needs no shared memory: the zone's name and size are only checked. */
 static int parse_zone(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
+    long bytes = d->n_args == 3 ? conf_read_size(d->args[2]) : 8 * 4096;
+
     (void)row, (void)structure;
-    if (d->n_args == 3 && conf_read_size(d->args[2]) < 8 * 4096) {
+    if (d->args[1].n == 0)
+        conf_fail(c->tree, d, "invalid zone name \"%.*s\"", STR_ARG(d->args[1]));
+    else if (bytes < 0)
+        conf_fail(c->tree, d, "invalid zone size \"%.*s\"", STR_ARG(d->args[2]));
+    else if (d->n_args == 2)
+        conf_fail(c->tree, d, "zero size shared memory zone \"%.*s\"", STR_ARG(d->args[1]));
+    else if (bytes < 8 * 4096)
         conf_fail(c->tree, d, "zone \"%.*s\" is too small", STR_ARG(d->args[1]));
-        return -1;
-    }
-    return 0;
+    else
+        return 0;
+    return -1;
 }
 
 static const char in_ms[] = "ms";

@@ -8,13 +8,12 @@
 #include "upstream/exchange.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "filters/response.h"
 #include "http/connection.h"
 #include "http/log.h"
+#include "http/temp_file.h"
 #include "phases/engine.h"
 #include "upstream/pool.h"
 
@@ -46,10 +45,8 @@ static bool save_to_file(struct request *r, struct str s)
     long long start = u->temp_bytes;
 
     if (u->temp_fd <= 0) {
-        static unsigned long n;
-        struct str path = arena_printf(r->arena, "%.*s/%010lu.%ld", STR_ARG(u->settings.temp_path), ++n, (long)getpid());
-        mkdir(arena_dup(r->arena, u->settings.temp_path.p, u->settings.temp_path.n), 0700);
-        u->temp_fd = open(path.p, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        struct str path;
+        u->temp_fd = temp_file_open(r->arena, u->settings.temp_place, &path);
         if (u->temp_fd < 0) {
             log_request(r, LOG_CRIT_, errno, "open() \"%s\" failed", path.p);
             return false;

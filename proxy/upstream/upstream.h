@@ -82,7 +82,7 @@ struct upstream_settings {
     uint64_t connect_timeout_ms, send_timeout_ms, read_timeout_ms;
     size_t buffer_size_bytes, buffers_bytes;
     long long max_temp_bytes;
-    struct str temp_path;
+    const struct temp_place *temp_place;
     bool is_buffering, ignores_client_abort, has_socket_keepalive, is_transparent, intercepts_errors;
     unsigned next_upstream; /* NEXT_* bits */
     unsigned tries;

@@ -3,9 +3,13 @@
  */
 #include "vars/core_vars.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,9 +77,11 @@ static void find_in(struct request *r, const field_array *fields, struct str res
         none(v);
 }
 
+/* DATA, in this and the next, is the name of one that `set` must not define anew. */
 GETTER(get_http)
 {
     UNUSED;
+    rest = data ? str_of(data) : rest;
     /* nginx 1.22 joins these two only; of others it takes the first */
     find_in(r, &r->fields, rest, str_eq(rest, STR("cookie")) ? "; " : str_eq(rest, STR("x_forwarded_for")) ? ", " : NULL, v);
 }
@@ -84,12 +90,15 @@ GETTER(get_sent_http)
 {
     UNUSED;
     struct response *out = &r->response;
+    rest = data ? str_of(data) : rest;
     if (str_eq(rest, STR("content_type")) && out->content_type.n)
         give(v, out->charset.n ? arena_printf(r->arena, "%.*s; charset=%.*s", STR_ARG(out->content_type), STR_ARG(out->charset)) : out->content_type);
     else if (str_eq(rest, STR("content_length")) && out->content_length >= 0)
         give_number(r, v, (unsigned long long)out->content_length);
     else if (str_eq(rest, STR("connection")))
         give(v, out->status == 101 ? STR("upgrade") : r->keeps_alive ? STR("keep-alive") : STR("close"));
+    else if (str_eq(rest, STR("keep_alive")) && r->keeps_alive && ((const long *)CORE_LOC(r)->keepalive_timeout.ptr)[1])
+        give(v, arena_printf(r->arena, "timeout=%ld", ((const long *)CORE_LOC(r)->keepalive_timeout.ptr)[1]));
     else if (str_eq(rest, STR("transfer_encoding")) && out->is_chunked)
         give(v, STR("chunked"));
     else if (str_eq(rest, STR("last_modified")) && out->last_modified != (time_t)-1) {
@@ -258,6 +267,56 @@ GETTER(get_none)
 {
     UNUSED;
     none(v);
+}
+
+/* RFC 7617: what stands before the colon in the credentials, whether or not anything checks them. */
+GETTER(get_remote_user)
+{
+    UNUSED;
+    const struct field *f = field_find_id(&r->fields, FIELD_AUTHORIZATION);
+    struct str in = f ? f->value : STR("");
+    size_t n = 0;
+    struct buf padded = {0};
+    unsigned char *out;
+    int got;
+    long colon = -1;
+
+    none(v);
+    if (!str_has_iprefix(in, STR("Basic ")))
+        return;
+    for (in = str_skip(in, 6); in.n && in.p[0] == ' ';)
+        in = str_skip(in, 1);
+    while (n < in.n && in.p[n] != '=') {
+        char c = in.p[n++];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/'))
+            return;
+    }
+    if (n == 0 || n % 4 == 1)
+        return;
+    buf_add(&padded, in.p, n);
+    buf_add(&padded, "===", (4 - n % 4) % 4);
+    out = arena_alloc(r->arena, n + 4);
+    got = EVP_DecodeBlock(out, (const unsigned char *)buf_str(&padded).p, (int)buf_len(&padded));
+    buf_free(&padded);
+    if (got > 0)
+        colon = str_chr((struct str){(const char *)out, n * 3 / 4}, ':');
+    if (colon < 0)
+        return;
+    v->is_not_found = false;
+    give(v, (struct str){(const char *)out, (size_t)colon});
+}
+
+/* DATA is the place in the kernel's structure. */
+GETTER(get_tcpinfo)
+{
+    UNUSED;
+    struct tcp_info info;
+    socklen_t n = sizeof info;
+
+    if (!r->connection || getsockopt(r->connection->io.fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+        none(v);
+    else
+        give_number(r, v, *(const unsigned *)(const void *)((const char *)&info + (size_t)data));
 }
 
 GETTER(get_empty)
@@ -453,6 +512,21 @@ static const struct variable_row rows[] = {
     {"request_method", get_str, NULL, R(method_name), VAR_NO_CACHE},
     {"http_", get_http, NULL, NULL, VAR_PREFIX},
     {"sent_http_", get_sent_http, NULL, NULL, VAR_PREFIX | VAR_NO_CACHE},
+    {"http_host", get_http, NULL, (void *)"host", 0},
+    {"http_user_agent", get_http, NULL, (void *)"user_agent", 0},
+    {"http_referer", get_http, NULL, (void *)"referer", 0},
+    {"http_via", get_http, NULL, (void *)"via", 0},
+    {"http_x_forwarded_for", get_http, NULL, (void *)"x_forwarded_for", 0},
+    {"http_cookie", get_http, NULL, (void *)"cookie", 0},
+    {"sent_http_content_type", get_sent_http, NULL, (void *)"content_type", VAR_NO_CACHE},
+    {"sent_http_content_length", get_sent_http, NULL, (void *)"content_length", VAR_NO_CACHE},
+    {"sent_http_location", get_sent_http, NULL, (void *)"location", VAR_NO_CACHE},
+    {"sent_http_last_modified", get_sent_http, NULL, (void *)"last_modified", VAR_NO_CACHE},
+    {"sent_http_connection", get_sent_http, NULL, (void *)"connection", VAR_NO_CACHE},
+    {"sent_http_keep_alive", get_sent_http, NULL, (void *)"keep_alive", VAR_NO_CACHE},
+    {"sent_http_transfer_encoding", get_sent_http, NULL, (void *)"transfer_encoding", VAR_NO_CACHE},
+    {"sent_http_cache_control", get_sent_http, NULL, (void *)"cache_control", VAR_NO_CACHE},
+    {"sent_http_link", get_sent_http, NULL, (void *)"link", VAR_NO_CACHE},
     {"cookie_", get_cookie, NULL, NULL, VAR_PREFIX},
     {"arg_", get_arg, NULL, NULL, VAR_PREFIX | VAR_NO_CACHE},
     {"remote_addr", get_remote_addr, NULL, NULL, 0},
@@ -464,7 +538,15 @@ static const struct variable_row rows[] = {
     {"server_protocol", get_protocol, NULL, NULL, 0},
     {"scheme", get_scheme, NULL, NULL, 0},
     {"https", get_empty, NULL, NULL, 0},
-    {"remote_user", get_none, NULL, NULL, 0},
+    {"remote_user", get_remote_user, NULL, NULL, 0},
+    {"tcpinfo_rtt", get_tcpinfo, NULL, (void *)offsetof(struct tcp_info, tcpi_rtt), VAR_NO_CACHE},
+    {"tcpinfo_rttvar", get_tcpinfo, NULL, (void *)offsetof(struct tcp_info, tcpi_rttvar), VAR_NO_CACHE},
+    {"tcpinfo_snd_cwnd", get_tcpinfo, NULL, (void *)offsetof(struct tcp_info, tcpi_snd_cwnd), VAR_NO_CACHE},
+    {"tcpinfo_rcv_space", get_tcpinfo, NULL, (void *)offsetof(struct tcp_info, tcpi_rcv_space), VAR_NO_CACHE},
+    {"proxy_protocol_addr", get_none, NULL, NULL, 0}, /* no listener speaks the PROXY protocol */
+    {"proxy_protocol_port", get_none, NULL, NULL, 0},
+    {"proxy_protocol_server_addr", get_none, NULL, NULL, 0},
+    {"proxy_protocol_server_port", get_none, NULL, NULL, 0},
     {"document_root", get_document_root, NULL, NULL, VAR_NO_CACHE},
     {"request_filename", get_request_filename, NULL, NULL, VAR_NO_CACHE},
     {"content_length", get_content_length, NULL, NULL, 0},

@@ -104,6 +104,19 @@ static void use_row(struct variable *var, const struct variable_row *row, struct
         var->rest = str_skip(name, strlen(row->name));
 }
 
+/* Whether a directive that is not implemented would define it (`auth_request_set $NAME …`): that was said already. */
+static bool is_of_absent_directive(const struct directive *block, struct str name)
+{
+    for (const struct directive *d = block->first_child; d; d = d->next) {
+        if (!d->row && d->n_args > 1 && d->args[1].n > 1 && d->args[1].p[0] == '$' && str_ieq(str_skip(d->args[1], 1), name)
+            && conf_known_elsewhere(d->args[0]))
+            return true;
+        if (is_of_absent_directive(d, name))
+            return true;
+    }
+    return false;
+}
+
 int variables_ready(struct conf *c)
 {
     struct variables *v = variables_of(c);
@@ -128,6 +141,16 @@ int variables_ready(struct conf *c)
         row = find_row(v, var->name, false);
         if (!row)
             row = find_row(v, var->name, true);
+        if (!row && is_of_absent_directive(&c->tree->root, var->name)) {
+            rc = -1;
+            continue;
+        }
+        if (!row && variable_known_elsewhere(var->name)) {
+            conf_fail(c->tree, var->first_use, "variable \"%.*s\" of nginx's %s is not implemented by glassproxy yet", STR_ARG(var->name),
+                      variable_known_elsewhere(var->name));
+            rc = -1;
+            continue;
+        }
         if (!row) {
             conf_fail(c->tree, var->first_use, "unknown \"%.*s\" variable", STR_ARG(var->name));
             rc = -1;
@@ -153,20 +176,20 @@ const struct value *variable_value(struct request *r, int index)
     const struct variable *var = variable_at(r->conf, index);
     struct value *v = &r->values[index];
 
-    if (v->is_valid && !(var->flags & VAR_NO_CACHE))
+    if (v->is_valid && (v->is_assigned || !(var->flags & VAR_NO_CACHE)))
         return v;
     if (!var->get) { /* defined by `set` that was not reached, or a named capture that did not match */
         if (!v->is_valid)
-            *v = (struct value){STR(""), true, false};
+            *v = (struct value){.s = STR(""), .is_valid = true};
         return v;
     }
-    *v = (struct value){STR(""), false, false};
+    *v = (struct value){.s = STR("")};
     if (r->variable_depth >= 100) {
         v->is_valid = v->is_not_found = true;
         return v;
     }
     r->variable_depth++;
-    struct value got = {STR(""), true, false};
+    struct value got = {.s = STR(""), .is_valid = true};
     var->get(r, &got, var->rest, var->data);
     got.is_valid = true;
     r->variable_depth--;
@@ -177,14 +200,14 @@ const struct value *variable_value(struct request *r, int index)
 void variables_forget(struct request *r)
 {
     for (unsigned i = 0; i < variables_count(r->conf); i++)
-        if (variable_at(r->conf, (int)i)->get)
+        if (variable_at(r->conf, (int)i)->get && !r->values[i].is_assigned)
             r->values[i].is_valid = false;
 }
 
 struct value variable_by_name(struct request *r, struct str name)
 {
     struct variables *v = variables_of(r->conf);
-    struct value got = {STR(""), true, false};
+    struct value got = {.s = STR(""), .is_valid = true};
     const struct variable_row *row;
 
     for (size_t i = 0; i < v->used.n; i++)
@@ -424,7 +447,7 @@ bool conf_regex_match(struct request *r, const struct conf_regex *re, struct str
         r->captures = found;
     for (unsigned i = 0; i < re->n_names; i++) {
         unsigned g = re->names[i].group;
-        r->values[re->names[i].index] = (struct value){g < found.n ? found.group[g] : STR(""), true, false};
+        r->values[re->names[i].index] = (struct value){.s = g < found.n ? found.group[g] : STR(""), .is_valid = true, .is_assigned = true};
     }
     return true;
 }

@@ -26,6 +26,7 @@ struct value {
     struct str s;
     bool is_valid;     /* computed */
     bool is_not_found; /* there is none: empty in texts, "-" in logs */
+    bool is_assigned; /* by `set` or a capture: never computed again */
 };
 
 /* Yields the value for R. REST is what follows a family's prefix; DATA the row's. */
@@ -52,6 +53,9 @@ struct variable {
 
 /* Adds module rows; the array ends with a NULL name. */
 void variables_declare(struct conf *c, const struct variable_row *rows);
+
+/* The module of nginx that has a variable which this proxy has not; NULL if nginx has none of that name. */
+const char *variable_known_elsewhere(struct str name);
 
 /* Defines NAME anew (`set`, `map`, …). NULL with an error if it is a built-in one that is not changeable. */
 struct variable *variable_define(struct conf *c, const struct directive *d, struct str name);

@@ -205,10 +205,46 @@ static void reads_sizes_and_times(void **state)
     assert_int_equal(conf_read_sec(STR("1ms")), -1);
 }
 
+/* Every error is told, in the order in which nginx would come upon them; what was not read is not missed. */
+static void tells_all_errors_in_order(void **state)
+{
+    static const struct {
+        const char *text, *errors[6];
+    } cases[] = {
+        {"events {} http { foo; server { bar; include /nonexistent/x; baz; } \"a\"b; }",
+         {"unknown directive \"foo\"", "unknown directive \"bar\"", "open() \"/nonexistent/x\" failed", "unknown directive \"baz\"", "unexpected \"b\"", NULL}},
+        {"http { upstream u { } ", {"no servers are inside upstream", "unexpected end of file", NULL}},
+        {"http { upstream u { ", {"unexpected end of file", NULL}}, /* whether it lacks servers nobody knows */
+        {"http { server { return 200 $nothing; } ", {"unexpected end of file", NULL}},
+        {"http { }", {"no \"events\" section", NULL}},
+        {"events {} http { server { return 200 $ssl_cipher; } }", {"variable \"ssl_cipher\" of nginx's ngx_http_ssl_module is not implemented", NULL}},
+        {"events {} http { server { auth_request_set $a $b; return 200 $a; } }", {"ngx_http_auth_request_module is not implemented", NULL}},
+        {"events {} http { server { location / { proxy_buffer_size 64k; proxy_pass http://127.0.0.1:1; } } }", {"must be less than the size of all \"proxy_buffers\" minus one buffer", NULL}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct conf_tree *t;
+        const struct conf_error *e;
+        load_configuration(STR("/nonexistent/"), STR("/dev/null"), str_of(cases[i].text), &t);
+        e = t->errors;
+        for (size_t k = 0; cases[i].errors[k]; k++, e = e->next) {
+            assert_non_null(e);
+            if (str_ifind(e->message, str_of(cases[i].errors[k])) < 0)
+                print_error("%s: %.*s\n", cases[i].text, STR_ARG(e->message));
+            assert_true(str_ifind(e->message, str_of(cases[i].errors[k])) >= 0);
+        }
+        if (e)
+            print_error("%s: %.*s\n", cases[i].text, STR_ARG(e->message));
+        assert_null(e);
+        arena_free(t->arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(lexes_as_nginx), cmocka_unit_test(refuses_what_nginx_refuses),
-                                       cmocka_unit_test(says_what_is_wrong), cmocka_unit_test(inherits_as_nginx),
+                                       cmocka_unit_test(says_what_is_wrong), cmocka_unit_test(tells_all_errors_in_order), cmocka_unit_test(inherits_as_nginx),
                                        cmocka_unit_test(chooses_locations), cmocka_unit_test(chooses_servers),
                                        cmocka_unit_test(reads_sizes_and_times)};
 

@@ -9,6 +9,7 @@
 #include "http/log.h"
 #include "http/network.h"
 #include "http/request_body.h"
+#include "http/temp_file.h"
 #include "main_conf.h"
 #include "phases/engine.h"
 #include "trace/edit.h"
@@ -224,7 +225,7 @@ static int proxy_handler(struct request *r)
         .buffer_size_bytes = (size_t)loc->proxy_buffer_size.num,
         .buffers_bytes = (size_t)(buffers->n * buffers->bytes),
         .max_temp_bytes = loc->proxy_max_temp_file_size.num,
-        .temp_path = loc->proxy_temp_path.str,
+        .temp_place = loc->proxy_temp_path.ptr,
         .is_buffering = loc->proxy_buffering.num,
         .ignores_client_abort = loc->proxy_ignore_client_abort.num,
         .has_socket_keepalive = loc->proxy_socket_keepalive.num,
@@ -333,6 +334,10 @@ static int parse_bind(struct conf *c, struct directive *d, const struct directiv
     s->ptr = b = arena_zalloc(c->arena, sizeof *b);
     if (d->n_args == 2 && str_eq(d->args[1], STR("off")))
         return 0;
+    if (!text_count_variables(d->args[1]) && !address_from_text(c->arena, d->args[1], &literal)) {
+        conf_fail(c->tree, d, "invalid address \"%.*s\"", STR_ARG(d->args[1]));
+        return -1;
+    }
     if (d->n_args == 3) {
         if (!str_eq(d->args[2], STR("transparent"))) {
             conf_fail(c->tree, d, "invalid parameter \"%.*s\"", STR_ARG(d->args[2]));
@@ -340,12 +345,28 @@ static int parse_bind(struct conf *c, struct directive *d, const struct directiv
         }
         b->is_transparent = true;
     }
-    if (!text_count_variables(d->args[1]) && !address_from_text(c->arena, d->args[1], &literal)) {
-        conf_fail(c->tree, d, "invalid address \"%.*s\"", STR_ARG(d->args[1]));
-        return -1;
-    }
     b->text = text_compile(c, d, d->args[1]);
     return b->text ? 0 : -1;
+}
+
+/* What must hold between the sizes of buffers. Errors name the directive that is to blame, or could be. */
+static void check_buffers(struct conf *c, const struct proxy_loc *loc)
+{
+    const struct buffer_sizes *b = loc->proxy_buffers.ptr;
+    const struct setting *busy = &loc->proxy_busy_buffers_size, *file = &loc->proxy_max_temp_file_size;
+    const struct directive *buffers = loc->proxy_buffers.origin ? loc->proxy_buffers.origin : loc->proxy_buffer_size.origin;
+    long larger = loc->proxy_buffer_size.num > b->bytes ? loc->proxy_buffer_size.num : b->bytes;
+
+    if (b->n < 2)
+        conf_fail(c->tree, buffers, "there must be at least 2 \"proxy_buffers\"");
+    else if (busy->is_set && busy->num < larger)
+        conf_fail(c->tree, busy->origin, "\"proxy_busy_buffers_size\" must be equal to or greater than the maximum of the value of \"proxy_buffer_size\" and one of the \"proxy_buffers\"");
+    else if ((busy->is_set ? busy->num : 2 * larger) > (b->n - 1) * b->bytes)
+        conf_fail(c->tree, busy->is_set ? busy->origin : buffers, "\"proxy_busy_buffers_size\" must be less than the size of all \"proxy_buffers\" minus one buffer");
+    else if (loc->proxy_temp_file_write_size.is_set && loc->proxy_temp_file_write_size.num < larger)
+        conf_fail(c->tree, loc->proxy_temp_file_write_size.origin, "\"proxy_temp_file_write_size\" must be equal to or greater than the maximum of the value of \"proxy_buffer_size\" and one of the \"proxy_buffers\"");
+    else if (file->num && file->num < larger)
+        conf_fail(c->tree, file->origin, "\"proxy_max_temp_file_size\" must be equal to zero to disable temporary files usage or must be equal to or greater than the maximum of the value of \"proxy_buffer_size\" and one of the \"proxy_buffers\"");
 }
 
 static int merged(struct conf *c, void *parent, void *child)
@@ -356,6 +377,8 @@ static int merged(struct conf *c, void *parent, void *child)
         loc->proxy_http_version = (struct setting){.is_set = true, .num = main_defaults(c) == DEFAULTS_1_22 ? 1000 : 1001};
     if (outer && !loc->proxy_pass.is_set)
         loc->location = outer->location;
+    if (outer)
+        check_buffers(c, loc);
     rewrites_merged(c, outer ? &outer->rewrites : NULL, &loc->rewrites);
     return 0;
 }
@@ -418,8 +441,8 @@ static void get_forwarded_for(struct request *r, struct value *v, struct str res
 }
 
 static const struct variable_row variables[] = {
-    {"proxy_host", get_proxy_host, NULL, NULL, VAR_NO_CACHE},
-    {"proxy_port", get_proxy_host, NULL, (void *)1, VAR_NO_CACHE},
+    {"proxy_host", get_proxy_host, NULL, NULL, VAR_CHANGEABLE | VAR_NO_CACHE},
+    {"proxy_port", get_proxy_host, NULL, (void *)1, VAR_CHANGEABLE | VAR_NO_CACHE},
     {"proxy_add_x_forwarded_for", get_forwarded_for, NULL, NULL, VAR_NO_CACHE},
     {NULL, NULL, NULL, NULL, 0},
 };
@@ -439,8 +462,6 @@ static const struct conf_enum next_bits[] = {
     {"error", NEXT_ERROR}, {"timeout", NEXT_TIMEOUT}, {"invalid_header", NEXT_INVALID_HEADER}, {"non_idempotent", NEXT_NON_IDEMPOTENT},
     {"http_500", NEXT_500}, {"http_502", NEXT_502}, {"http_503", NEXT_503}, {"http_504", NEXT_504}, {"http_403", NEXT_403},
     {"http_404", NEXT_404}, {"http_429", NEXT_429}, {"off", NEXT_OFF}, {NULL, 0}};
-
-static const long least_buffers = 2;
 
 #define LOC(field) SCOPE_LOC, offsetof(struct proxy_loc, field)
 static const struct directive_row rows[] = {
@@ -471,7 +492,7 @@ static const struct directive_row rows[] = {
     {"proxy_read_timeout", IN_ANY_HTTP, 1, 1, false, LOC(proxy_read_timeout), conf_parse_msec, "60s", "Time between two reads.", INHERIT, NULL},
     {"proxy_buffering", IN_ANY_HTTP, 1, 1, false, LOC(proxy_buffering), conf_parse_flag, "on", "Reads answers faster than the client takes them.", INHERIT, NULL},
     {"proxy_buffer_size", IN_ANY_HTTP, 1, 1, false, LOC(proxy_buffer_size), conf_parse_size, "4k", "The longest response header.", INHERIT, NULL},
-    {"proxy_buffers", IN_ANY_HTTP, 2, 2, false, LOC(proxy_buffers), parse_buffers, "8 4k", "What is read ahead of the client.", INHERIT, &least_buffers},
+    {"proxy_buffers", IN_ANY_HTTP, 2, 2, false, LOC(proxy_buffers), parse_buffers, "8 4k", "What is read ahead of the client.", INHERIT, NULL},
     {"proxy_next_upstream", IN_ANY_HTTP, 1, ANY_NUMBER, false, LOC(proxy_next_upstream), conf_parse_bitmask, "error timeout", "When the next peer is asked.", INHERIT, next_bits},
     {"proxy_next_upstream_tries", IN_ANY_HTTP, 1, 1, false, LOC(proxy_next_upstream_tries), conf_parse_num, "0", "How many peers are asked.", INHERIT, NULL},
     {"proxy_next_upstream_timeout", IN_ANY_HTTP, 1, 1, false, LOC(proxy_next_upstream_timeout), conf_parse_msec, "0", "How long peers are tried.", INHERIT, NULL},
@@ -479,7 +500,7 @@ static const struct directive_row rows[] = {
     {"proxy_set_body", IN_ANY_HTTP, 1, 1, false, LOC(proxy_set_body), conf_parse_text, NULL, "The body of the upstream request.", INHERIT, NULL},
     {"proxy_pass_request_headers", IN_ANY_HTTP, 1, 1, false, LOC(proxy_pass_request_headers), conf_parse_flag, "on", "Passes the client's fields.", INHERIT, NULL},
     {"proxy_pass_request_body", IN_ANY_HTTP, 1, 1, false, LOC(proxy_pass_request_body), conf_parse_flag, "on", "Passes the client's body.", INHERIT, NULL},
-    {"proxy_temp_path", IN_ANY_HTTP, 1, 4, false, LOC(proxy_temp_path), conf_parse_path, "proxy_temp", "Where answers are saved that the client takes slowly.", INHERIT, NULL},
+    {"proxy_temp_path", IN_ANY_HTTP, 1, 4, false, LOC(proxy_temp_path), conf_parse_temp_path, "proxy_temp", "Where answers are saved that the client takes slowly.", INHERIT, NULL},
     {"proxy_intercept_errors", IN_ANY_HTTP, 1, 1, false, LOC(proxy_intercept_errors), conf_parse_flag, "off", "Lets error_page answer for the upstream.", INHERIT, NULL},
 };
 
