@@ -53,7 +53,7 @@ check: all ## The tests, with what is installed
 	python3 tests/differential/run.py $(BUILD)/glassproxy
 	python3 tests/differential/random_requests.py $(BUILD)/glassproxy 600
 	python3 tests/differential/random_configs.py $(BUILD)/glassproxy 60
-	python3 tests/differential/conf_errors.py $(BUILD)/glassproxy 600
+	python3 tests/differential/conf_errors.py $(BUILD)/glassproxy 400
 
 lab: deps ## Two backends, the proxy and the interface, live
 	@$(MAKE) --no-print-directory $(BUILD)/glassproxy $(BUILD)/glasstui

@@ -90,7 +90,7 @@ static int parse_log_format(struct conf *c, struct directive *d, const struct di
     unsigned first = 2;
 
     (void)row;
-    if (find_format(m, d->args[1])) {
+    if (find_format(m, d->args[1]) || str_eq(d->args[1], STR("combined"))) {
         conf_fail(c->tree, d, "duplicate \"log_format\" name \"%.*s\"", STR_ARG(d->args[1]));
         return -1;
     }

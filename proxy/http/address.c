@@ -68,6 +68,8 @@ const char *address_parse(struct arena *a, struct str s, unsigned default_port, 
         add_sockaddr(a, out, (struct sockaddr *)&un, sizeof un);
         return NULL;
     }
+    if (str_chr(s, '/') >= 0)
+        return "invalid host";
     if (s.n && s.p[0] == '[') {
         at = str_chr(s, ']');
         if (at < 0)
@@ -89,8 +91,6 @@ const char *address_parse(struct arena *a, struct str s, unsigned default_port, 
     }
     if (host.n == 0)
         return "no host";
-    if (str_chr(host, '/') >= 0)
-        return "invalid host";
     if (str_eq(host, STR("*"))) {
         struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port_number)};
         add_sockaddr(a, out, (struct sockaddr *)&in, sizeof in);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "filters/response.h"
+#include "http/listen.h"
 #include "http/log.h"
 #include "http/read_request.h"
 #include "http/request.h"
@@ -123,24 +124,14 @@ static void accept_event(struct io *io, unsigned ready)
 
 static int open_listener(struct conf *c, struct listener *l)
 {
-    int one = 1, fd = socket(l->address.u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(l->address.u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const char *failed = NULL;
 
     if (fd < 0) {
         conf_fail(c->tree, NULL, "socket() %.*s failed (%d: %s)", STR_ARG(l->address.text), errno, strerror(errno));
         return -1;
     }
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (l->has_reuseport)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
-    if (l->rcvbuf)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &l->rcvbuf, sizeof l->rcvbuf);
-    if (l->sndbuf)
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &l->sndbuf, sizeof l->sndbuf);
-    if (l->address.u.any.sa_family == AF_INET6) {
-        int v6only = l->is_ipv6only;
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
-    }
+    listen_set_options(l, fd);
     for (int tries = 0; tries < 5; tries++) { /* nginx tries five times, half a second apart */
         failed = NULL;
         if (bind(fd, &l->address.u.any, l->address.bytes) == 0)
@@ -150,7 +141,7 @@ static int open_listener(struct conf *c, struct listener *l)
             break;
         usleep(tries < 4 ? 500000 : 0);
     }
-    if (!failed && listen(fd, l->backlog) < 0)
+    if (!failed && listen(fd, l->options.backlog) < 0)
         failed = "listen()";
     if (failed) {
         conf_fail(c->tree, NULL, "%s to %.*s failed (%d: %s)", failed, STR_ARG(l->address.text), errno, strerror(errno));

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "http/listen.h"
 #include "http/temp_file.h"
 #include "main_conf.h"
 #include "upstream/resolver.h"
@@ -85,43 +86,6 @@ static void merge_locations(struct conf *c, struct location *in)
     }
 }
 
-static struct listener *add_listener(struct conf *c, struct directive *d, const struct address *address)
-{
-    struct core_main *m = core_main(c);
-    struct listener *l;
-
-    for (size_t i = 0; i < m->listeners.n; i++)
-        if (address_eq(&m->listeners.items[i]->address, address))
-            return m->listeners.items[i];
-    l = *ARRAY_PUSH(&m->listeners, c->arena) = arena_zalloc(c->arena, sizeof *l);
-    l->address = *address;
-    l->directive = d;
-    l->backlog = 511;
-    l->is_ipv6only = true;
-    l->port = address_port(&address->u.any);
-    l->fd = -1;
-    return l;
-}
-
-static void add_server(struct conf *c, struct listener *l, struct server *s, struct directive *d, bool is_default)
-{
-    for (size_t i = 0; i < l->servers.n; i++)
-        if (l->servers.items[i] == s) {
-            if (!is_default)
-                conf_fail(c->tree, d, "a duplicate listen %.*s", STR_ARG(d->args[1]));
-            return;
-        }
-    *ARRAY_PUSH(&l->servers, c->arena) = s;
-    if (is_default) {
-        if (l->has_explicit_default)
-            conf_fail(c->tree, d, "a duplicate default server for %.*s", STR_ARG(l->address.text));
-        l->has_explicit_default = true;
-        l->default_server = s;
-    } else if (!l->default_server) {
-        l->default_server = s;
-    }
-}
-
 static int parse_http(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
     struct core_main *m;
@@ -178,11 +142,8 @@ static int parse_server(struct conf *c, struct directive *d, const struct direct
     c->level.loc = s->root->loc;
     s->level = c->level;
     conf_walk(c, d, IN_SERVER);
-    if (!s->has_listen) {
-        address_array found = {0};
-        address_parse(c->arena, geteuid() == 0 ? STR("*:80") : STR("*:8000"), 80, &found);
-        add_server(c, add_listener(c, d, &found.items[0]), s, d, false);
-    }
+    if (!s->has_listen)
+        listen_add_default(c, d);
     if (s->names.n == 0) {
         struct server_name *n = ARRAY_PUSH(&s->names, c->arena);
         n->server = s;
@@ -192,97 +153,6 @@ static int parse_server(struct conf *c, struct directive *d, const struct direct
     if (!s->name.p)
         s->name = STR("");
     c->level = outer;
-    return 0;
-}
-
-static bool option_value(struct str arg, const char *name, struct str *value)
-{
-    if (!str_has_prefix(arg, str_of(name)))
-        return false;
-    *value = str_skip(arg, strlen(name));
-    return true;
-}
-
-/* "127.0.0.1:8182-8183" is one address for each port. */
-static const char *parse_listen_address(struct conf *c, struct str where, address_array *found)
-{
-    long colon = (long)where.n, dash;
-    long long first, last;
-
-    while (colon > 0 && where.p[colon - 1] != ':')
-        colon--;
-    dash = str_chr(str_skip(where, (size_t)colon), '-');
-    if (colon == 0 || dash < 0 || str_has_prefix(where, STR("unix:")))
-        return address_parse(c->arena, where, 80, found);
-    first = str_number((struct str){where.p + colon, (size_t)dash});
-    last = str_number(str_skip(where, (size_t)(colon + dash) + 1));
-    if (first < 1 || last > 65535)
-        return "invalid port";
-    if (last < first)
-        return "invalid port range";
-    for (long long port = first; port <= last; port++) {
-        const char *error = address_parse(c->arena, arena_printf(c->arena, "%.*s%lld", (int)colon, where.p, port), 80, found);
-        if (error)
-            return error;
-    }
-    return NULL;
-}
-
-static int parse_listen(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
-{
-    struct core_srv *srv = structure;
-    address_array found = {0};
-    struct str where = d->args[1], value;
-    const char *error;
-    bool is_default = false;
-
-    (void)row;
-    srv->server->has_listen = true;
-    if (str_number(where) > 0 && str_number(where) <= 65535)
-        where = arena_printf(c->arena, "*:%.*s", STR_ARG(where));
-    else if (str_chr(where, ':') < 0 && str_chr(where, '.') < 0 && where.n && where.p[0] >= '0' && where.p[0] <= '9' && str_chr(where, '-') > 0)
-        where = arena_printf(c->arena, "*:%.*s", STR_ARG(where));
-    else if (str_number(where) >= 0 || str_has_prefix(where, STR(":"))) {
-        conf_fail(c->tree, d, "invalid port in \"%.*s\" of the \"listen\" directive", STR_ARG(where));
-        return -1;
-    }
-    error = parse_listen_address(c, where, &found);
-    if (error) {
-        conf_fail(c->tree, d, "%s in \"%.*s\" of the \"listen\" directive", error, STR_ARG(d->args[1]));
-        return -1;
-    }
-    for (unsigned i = 2; i < d->n_args; i++)
-        is_default |= str_eq(d->args[i], STR("default_server")) || str_eq(d->args[i], STR("default"));
-    for (size_t k = 0; k < found.n; k++) {
-        struct listener *l = add_listener(c, d, &found.items[k]);
-        add_server(c, l, srv->server, d, is_default);
-        for (unsigned i = 2; i < d->n_args; i++) {
-            struct str arg = d->args[i];
-            if (str_eq(arg, STR("default_server")) || str_eq(arg, STR("default")) || str_eq(arg, STR("bind"))
-                || str_eq(arg, STR("deferred")) || str_has_prefix(arg, STR("so_keepalive="))
-                || str_has_prefix(arg, STR("fastopen="))) {
-                continue; /* tuning of the kernel's accept queue: no difference on the wire */
-            } else if (str_eq(arg, STR("reuseport"))) {
-                l->has_reuseport = true;
-            } else if (str_eq(arg, STR("ipv6only=on")) || str_eq(arg, STR("ipv6only=off"))) {
-                l->is_ipv6only = str_eq(arg, STR("ipv6only=on"));
-            } else if (option_value(arg, "backlog=", &value) && str_number(value) > 0) {
-                l->backlog = (int)str_number(value);
-            } else if (option_value(arg, "rcvbuf=", &value) && conf_read_size(value) > 0) {
-                l->rcvbuf = (int)conf_read_size(value);
-            } else if (option_value(arg, "sndbuf=", &value) && conf_read_size(value) > 0) {
-                l->sndbuf = (int)conf_read_size(value);
-            } else if (str_eq(arg, STR("ssl")) || str_eq(arg, STR("http2")) || str_eq(arg, STR("proxy_protocol"))
-                       || str_eq(arg, STR("quic"))) {
-                conf_fail(c->tree, d, "the \"%.*s\" parameter of \"listen\" is not implemented by glassproxy yet",
-                          STR_ARG(arg));
-                return -1;
-            } else {
-                conf_fail(c->tree, d, "invalid parameter \"%.*s\"", STR_ARG(arg));
-                return -1;
-            }
-        }
-    }
     return 0;
 }
 
@@ -296,6 +166,8 @@ static int parse_server_name(struct conf *c, struct directive *d, const struct d
         struct server_name *n = ARRAY_PUSH(&s->names, c->arena);
         char *low = arena_dup(c->arena, arg.p, arg.n);
 
+        if (str_eq(arg, STR(".")) || (arg.n && arg.p[0] == '*' && (arg.n < 3 || arg.p[1] != '.')))
+            conf_fail(c->tree, d, "server name \"%.*s\" is invalid", STR_ARG(arg));
         n->server = s;
         n->directive = d;
         if (!s->name.p)
@@ -322,8 +194,6 @@ static int parse_server_name(struct conf *c, struct directive *d, const struct d
         } else if (arg.n >= 3 && arg.p[arg.n - 1] == '*' && arg.p[arg.n - 2] == '.') {
             n->kind = NAME_TRAILING_WILDCARD;
             n->name.n--;
-        } else if (str_chr(arg, '*') >= 0) {
-            conf_fail(c->tree, d, "invalid server name or wildcard \"%.*s\"", STR_ARG(arg));
         }
     }
     return 0;
@@ -644,7 +514,7 @@ static const struct conf_enum keepalive_disables[] = {{"none", 1}, {"msie6", 2},
 static const struct directive_row rows[] = {
     {"http", IN_MAIN, 0, 0, true, SCOPE_CORE, 0, parse_http, NULL, "Holds the servers.", DO_NOT_INHERIT, NULL},
     {"server", IN_HTTP, 0, 0, true, SCOPE_MAIN, 0, parse_server, NULL, "A virtual server.", DO_NOT_INHERIT, NULL},
-    {"listen", IN_SERVER, 1, ANY_NUMBER, false, SCOPE_SRV, 0, parse_listen, NULL, "An address and port to accept on.", DO_NOT_INHERIT, NULL},
+    {"listen", IN_SERVER, 1, ANY_NUMBER, false, SCOPE_SRV, 0, listen_parse, NULL, "An address and port to accept on.", DO_NOT_INHERIT, NULL},
     {"server_name", IN_SERVER, 1, ANY_NUMBER, false, SCOPE_SRV, 0, parse_server_name, NULL, "Names of the server.", DO_NOT_INHERIT, NULL},
     {"location", IN_SERVER | IN_LOCATION, 1, 2, true, SCOPE_LOC, 0, parse_location, NULL, "What applies to a part of the URIs.", DO_NOT_INHERIT, NULL},
     {"limit_except", IN_LOCATION, 1, ANY_NUMBER, true, SCOPE_LOC, 0, parse_limit_except, NULL, "What applies to all other methods.", DO_NOT_INHERIT, NULL},
@@ -720,10 +590,23 @@ static int merged_server(struct conf *c, void *parent, void *child)
     return 0;
 }
 
+/* As nginx, which looks only where names decide: at addresses with several servers. */
+static void check_names(struct conf *c, const struct listener *l)
+{
+    for (size_t i = 0; l->servers.n > 1 && i < l->servers.n; i++)
+        for (size_t k = 0; k < l->servers.items[i]->names.n; k++) {
+            const struct server_name *n = &l->servers.items[i]->names.items[k];
+            if (n->kind != NAME_REGEX && (str_chr(n->name, '*') >= 0 || str_ifind(n->name, STR("..")) >= 0))
+                conf_fail(c->tree, n->directive, "invalid server name or wildcard \"%.*s\" on %.*s", STR_ARG(n->name), STR_ARG(l->address.text));
+        }
+}
+
 static int complete(struct conf *c)
 {
     const struct core_main *m = c->http.main ? core_main(c) : NULL;
 
+    for (size_t i = 0; m && i < m->listeners.n; i++)
+        check_names(c, m->listeners.items[i]);
     if (m && main_worker_connections(c) < m->listeners.n + 1)
         conf_fail(c->tree, NULL, "%u worker_connections are not enough for %zu listening sockets", main_worker_connections(c), m->listeners.n);
     return 0;

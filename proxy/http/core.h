@@ -47,13 +47,26 @@ struct server {
 };
 
 /* One listening address with the servers on it. */
+enum keepalive_option { KEEPALIVE_AS_THE_SYSTEM, KEEPALIVE_ON, KEEPALIVE_OFF };
+
+/* The parameters of `listen` that are of the socket. */
+struct listen_options {
+    bool is_set; /* any of them */
+    bool is_ipv6only, has_reuseport, is_deferred;
+    int backlog, fastopen; /* -1: no fastopen */
+    int rcvbuf_bytes, sndbuf_bytes;
+    enum keepalive_option keepalive;
+    long keepalive_idle_s, keepalive_interval_s;
+    int keepalive_count;
+};
+
 struct listener {
     struct address address;
     const struct directive *directive;
     ARRAY_OF(struct server *) servers;
     struct server *default_server;
-    bool has_explicit_default, is_ipv6only, has_reuseport;
-    int backlog, rcvbuf, sndbuf;
+    struct listen_options options;
+    bool has_explicit_default;
     int fd; /* -1 until opened */
     unsigned port;
 };

@@ -37,6 +37,11 @@ static const struct conf_enum levels[] = {
     {"emerg", LOG_EMERG_}, {"alert", LOG_ALERT_}, {"crit", LOG_CRIT_}, {"error", LOG_ERR_}, {"warn", LOG_WARN_},
     {"notice", LOG_NOTICE_}, {"info", LOG_INFO_}, {"debug", LOG_DEBUG_}, {NULL, 0}};
 
+/* nginx logs all that is not debugging with each of them; of the debugging itself, this proxy has that of HTTP. */
+static const struct conf_enum debug_parts[] = {
+    {"debug_core", LOG_INFO_}, {"debug_alloc", LOG_INFO_}, {"debug_mutex", LOG_INFO_}, {"debug_event", LOG_INFO_},
+    {"debug_http", LOG_DEBUG_}, {"debug_mail", LOG_INFO_}, {"debug_stream", LOG_INFO_}, {NULL, 0}};
+
 static int default_fd = STDERR_FILENO;
 void (*log_watcher)(enum log_level level, struct str line);
 
@@ -174,6 +179,33 @@ void log_close(struct conf *c)
         }
 }
 
+/* The level; or, of all that nginx can log for debugging, some parts. */
+static int parse_levels(struct conf *c, struct directive *d, struct log_target *t)
+{
+    bool has_parts = false;
+
+    for (unsigned i = 2; i < d->n_args; i++) {
+        const struct conf_enum *e = levels;
+        while (e->name && !str_eq(d->args[i], str_of(e->name)))
+            e++;
+        if (e->name && i > 2) {
+            conf_fail(c->tree, d, "duplicate log level \"%.*s\"", STR_ARG(d->args[i]));
+            return -1;
+        }
+        if (!e->name && (i == 2 || has_parts))
+            for (e = debug_parts; e->name && !str_eq(d->args[i], str_of(e->name)); e++)
+                ;
+        if (!e->name) {
+            conf_fail(c->tree, d, "invalid log level \"%.*s\"", STR_ARG(d->args[i]));
+            return -1;
+        }
+        has_parts |= str_has_prefix(d->args[i], STR("debug_"));
+        if (i == 2 || (enum log_level)e->value > t->level)
+            t->level = (enum log_level)e->value;
+    }
+    return 0;
+}
+
 static int parse_error_log(struct conf *c, struct directive *d, const struct directive_row *row, void *structure)
 {
     struct setting *s = conf_setting(row, structure);
@@ -189,17 +221,7 @@ static int parse_error_log(struct conf *c, struct directive *d, const struct dir
     t = ARRAY_PUSH(&targets->all, c->arena);
     t->file = log_file_find(c, d, str_eq(path, STR("stderr")) ? STR("") : path);
     t->level = LOG_ERR_;
-    if (d->n_args == 3) {
-        const struct conf_enum *e = levels;
-        while (e->name && !str_eq(d->args[2], str_of(e->name)))
-            e++;
-        if (!e->name) {
-            conf_fail(c->tree, d, "invalid log level \"%.*s\"", STR_ARG(d->args[2]));
-            return -1;
-        }
-        t->level = (enum log_level)e->value;
-    }
-    return 0;
+    return parse_levels(c, d, t);
 }
 
 static const struct log_targets *targets_of(struct conf *c, const struct request *r)
@@ -330,8 +352,8 @@ void log_request(struct request *r, enum log_level level, int err, const char *f
 }
 
 static const struct directive_row rows[] = {
-    {"error_log", IN_MAIN, 1, 2, false, SCOPE_CORE, offsetof(struct log_core, error_log), parse_error_log, NULL, "Where messages go, and from which level on.", INHERIT, NULL},
-    {"error_log", IN_ANY_HTTP, 1, 2, false, SCOPE_LOC, offsetof(struct log_loc, error_log), parse_error_log, NULL, "Where messages go, and from which level on.", INHERIT, NULL},
+    {"error_log", IN_MAIN, 1, ANY_NUMBER, false, SCOPE_CORE, offsetof(struct log_core, error_log), parse_error_log, NULL, "Where messages go, and from which level on.", INHERIT, NULL},
+    {"error_log", IN_ANY_HTTP, 1, ANY_NUMBER, false, SCOPE_LOC, offsetof(struct log_loc, error_log), parse_error_log, NULL, "Where messages go, and from which level on.", INHERIT, NULL},
 };
 
 struct module log_module = {

@@ -172,7 +172,7 @@ static int compile_condition(struct conf *c, struct directive *d, struct op *op)
         }
         how = args[1];
         if (n != 3) {
-            conf_fail(c->tree, d, "invalid condition \"%.*s\"", STR_ARG(how));
+            conf_fail(c->tree, d, "invalid condition \"%.*s\"", STR_ARG(n == 2 ? first : how));
             return -1;
         }
         if (str_eq(how, STR("=")) || str_eq(how, STR("!="))) {
@@ -198,7 +198,7 @@ static int compile_condition(struct conf *c, struct directive *d, struct op *op)
         op->text = text_compile(c, d, args[1]);
         return op->text ? 0 : -1;
     }
-    conf_fail(c->tree, d, "invalid condition \"%.*s\"", STR_ARG(first));
+    conf_fail(c->tree, d, "invalid condition \"%.*s\"", STR_ARG(first.n ? first : STR(")")));
     return -1;
 }
 

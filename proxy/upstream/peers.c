@@ -15,6 +15,14 @@ static size_t count(const struct upstream_group *g, bool backups)
     return n;
 }
 
+static bool has_primary(const struct upstream_group *g)
+{
+    for (size_t i = 0; i < g->peers.n; i++)
+        if (!g->peers.items[i].is_backup)
+            return true;
+    return false;
+}
+
 unsigned peers_tries(const struct upstream_group *g)
 {
     return (unsigned)(count(g, false) + count(g, true));
@@ -207,8 +215,10 @@ static int parse_upstream(struct conf *c, struct directive *d, const struct dire
     arena_on_free(c->arena, pool_close, g);
     m->reading = g;
     conf_walk(c, d, IN_UPSTREAM);
-    if (count(g, false) == 0 && g->peers.n == count(g, true))
+    if (g->peers.n == 0)
         conf_fail(c->tree, d, "no servers are inside upstream");
+    else if (!has_primary(g))
+        conf_fail(c->tree, d, "no servers in upstream \"%.*s\"", STR_ARG(g->name));
     return 0;
 }
 

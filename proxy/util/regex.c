@@ -36,8 +36,11 @@ struct regex *regex_compile(struct arena *a, struct str pattern, enum regex_case
     if (!re->code) {
         PCRE2_UCHAR words[128];
         pcre2_get_error_message(code, words, sizeof words);
-        *error = arena_printf(a, "pcre2_compile() failed: %s in \"%.*s\" at \"%.*s\"", (char *)words,
-                              STR_ARG(pattern), STR_ARG(str_skip(pattern, offset)));
+        if (offset == pattern.n)
+            *error = arena_printf(a, "pcre2_compile() failed: %s in \"%.*s\"", (char *)words, STR_ARG(pattern));
+        else
+            *error = arena_printf(a, "pcre2_compile() failed: %s in \"%.*s\" at \"%.*s\"", (char *)words, STR_ARG(pattern),
+                                  STR_ARG(str_skip(pattern, offset)));
         return NULL;
     }
     pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE);

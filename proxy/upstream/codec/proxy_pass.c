@@ -277,6 +277,7 @@ static int parse_proxy_pass(struct conf *c, struct directive *d, const struct di
         l->redirects_without_slash = true;
     if (text_count_variables(url)) {
         t->text = text_compile(c, d, url);
+        loc->rewrites.has_variables = true;
         return t->text ? 0 : -1;
     }
     error = split_url(c->arena, url, t);

@@ -313,6 +313,10 @@ int parse_proxy_redirect(struct conf *c, struct directive *d, const struct direc
         return -1;
     }
     if (d->n_args == 2 && str_eq(d->args[1], STR("default"))) {
+        if (w->has_variables) {
+            conf_fail(c->tree, d, "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables");
+            return -1;
+        }
         if (!w->url.p) {
             conf_fail(c->tree, d, "\"proxy_redirect default\" should be placed after the \"proxy_pass\" directive");
             return -1;

@@ -9,7 +9,7 @@
 struct rewrites {
     struct setting redirect, cookie_domain, cookie_path, cookie_flags;
     struct str url, location; /* of proxy_pass, for the default form; url is NULL with variables */
-    bool has_uri;
+    bool has_uri, has_variables;
 };
 
 /* A Location or Refresh field. */
