@@ -20,6 +20,8 @@ int command_lint(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_backend(int argc, char **argv);
 
+/* The text NAME of O; "" if there is none. O's. */
+const char *show_text(const json_t *o, const char *name);
 /* Prints a described request (trace_describe()) for people. */
 void show_request(FILE *out, const json_t *detail, bool has_colour);
 /* A body ("body" of the control protocol): what is kept of it, control characters of a text replaced. */

@@ -36,13 +36,6 @@ struct asked_list {
     ARRAY_OF(struct asked) all;
 };
 
-static const char *text(const json_t *o, const char *name)
-{
-    const char *s = json_string_value(json_object_get(o, name));
-
-    return s ? s : "";
-}
-
 /* --- the requests --- */
 
 static void ask(struct asked_list *list, const char *method, struct str authority, unsigned port, struct str target, struct str fields)
@@ -66,7 +59,7 @@ static struct str join_fields(struct arena *a, const json_t *fields)
     const json_t *f;
 
     json_array_foreach(fields, i, f)
-        buf_printf(&b, "%s: %s\r\n", text(f, "name"), text(f, "value"));
+        buf_printf(&b, "%s: %s\r\n", show_text(f, "name"), show_text(f, "value"));
     s = arena_str(a, buf_str(&b));
     buf_free(&b);
     return s;
@@ -76,11 +69,11 @@ static struct str join_fields(struct arena *a, const json_t *fields)
 static const char *ask_recorded(struct asked_list *list, const json_t *d)
 {
     const json_t *server = json_object_get(d, "server"), *answer = json_object_get(d, "upstream_response");
-    struct str to = str_of(text(server, "address"));
+    struct str to = str_of(show_text(server, "address"));
     struct asked *a;
     long colon = -1;
 
-    if (!*text(d, "request_line"))
+    if (!*show_text(d, "request_line"))
         return "\"request_line\" is missing or empty";
     if (!json_is_array(json_object_get(d, "request_fields")))
         return "\"request_fields\" is missing";
@@ -88,15 +81,15 @@ static const char *ask_recorded(struct asked_list *list, const json_t *d)
         if (to.p[i] == ':')
             colon = (long)i;
     a = ARRAY_PUSH(&list->all, list->arena);
-    a->name = arena_printf(list->arena, "%s %s%s", text(d, "method"), text(d, "host"), text(d, "uri"));
+    a->name = arena_printf(list->arena, "%s %s%s", show_text(d, "method"), show_text(d, "host"), show_text(d, "uri"));
     a->q.to = arena_str(list->arena, to);
     a->q.port = colon >= 0 ? (unsigned)str_number(str_skip(to, (size_t)colon + 1)) : 80;
-    a->q.from = arena_str(list->arena, str_of(*text(d, "client") ? text(d, "client") : "127.0.0.1:50000"));
+    a->q.from = arena_str(list->arena, str_of(*show_text(d, "client") ? show_text(d, "client") : "127.0.0.1:50000"));
     if (str_has_prefix(a->q.from, STR("unix:")))
         a->q.from = STR("127.0.0.1:50000");
-    a->q.head = arena_printf(list->arena, "%s\r\n%.*s\r\n", text(d, "request_line"), STR_ARG(join_fields(list->arena, json_object_get(d, "request_fields"))));
+    a->q.head = arena_printf(list->arena, "%s\r\n%.*s\r\n", show_text(d, "request_line"), STR_ARG(join_fields(list->arena, json_object_get(d, "request_fields"))));
     if (json_integer_value(json_object_get(answer, "status"))) {
-        struct str line = str_of(text(answer, "line"));
+        struct str line = str_of(show_text(answer, "line"));
         a->q.answer = arena_printf(list->arena, "HTTP/1.1 %.*s\r\n%.*s\r\n",
                                    STR_ARG(line.n ? line : arena_printf(list->arena, "%lld ", json_integer_value(json_object_get(answer, "status")))),
                                    STR_ARG(join_fields(list->arena, json_object_get(answer, "fields"))));
@@ -161,7 +154,7 @@ static void ask_locations(struct asked_list *list, const struct listener *l, con
 /* Every location of C, once for each of its server's addresses. */
 static void ask_everything(struct asked_list *list, struct conf *c)
 {
-    const struct core_main *m = c->http.main[core_module.index];
+    const struct core_main *m = core_main(c);
 
     for (size_t i = 0; i < m->listeners.n; i++)
         for (size_t k = 0; k < m->listeners.items[i]->servers.n; k++) {
@@ -200,10 +193,10 @@ static char *values(const json_t *fields, const char *name, const char **place)
     *place = "";
     json_array_foreach(fields, i, f)
     {
-        if (strcasecmp(text(f, "name"), name) != 0 || json_is_true(json_object_get(f, "removed")))
+        if (strcasecmp(show_text(f, "name"), name) != 0 || json_is_true(json_object_get(f, "removed")))
             continue;
-        buf_printf(&b, "%s%s", buf_len(&b) ? "\n" : "", text(f, "value"));
-        *place = text(json_object_get(f, "origin"), "place");
+        buf_printf(&b, "%s%s", buf_len(&b) ? "\n" : "", show_text(f, "value"));
+        *place = show_text(json_object_get(f, "origin"), "place");
     }
     out = strndup(buf_str(&b).p, buf_len(&b));
     buf_free(&b);
@@ -223,15 +216,15 @@ static void compare_fields(json_t *out, const char *what, const json_t *old, con
             const char *old_place, *new_place;
             char *before, *after, lower[256];
             size_t n;
-            for (n = 0; text(f, "name")[n] && n + 1 < sizeof lower; n++)
-                lower[n] = ascii_lower(text(f, "name")[n]);
+            for (n = 0; show_text(f, "name")[n] && n + 1 < sizeof lower; n++)
+                lower[n] = ascii_lower(show_text(f, "name")[n]);
             lower[n] = '\0';
             if (json_object_get(seen, lower))
                 continue;
             json_object_set_new(seen, lower, json_true());
-            before = values(old, text(f, "name"), &old_place);
-            after = values(new, text(f, "name"), &new_place);
-            differ(out, what, text(f, "name"), before, after, old_place, new_place);
+            before = values(old, show_text(f, "name"), &old_place);
+            after = values(new, show_text(f, "name"), &new_place);
+            differ(out, what, show_text(f, "name"), before, after, old_place, new_place);
             free(before);
             free(after);
         }
@@ -246,7 +239,7 @@ static char *peers_text(const json_t *d)
     const json_t *p;
 
     json_array_foreach(json_object_get(d, "peers"), i, p)
-        buf_printf(&b, "%s%s weight %lld%s%s", buf_len(&b) ? ", " : "", text(p, "address"), (long long)json_integer_value(json_object_get(p, "weight")),
+        buf_printf(&b, "%s%s weight %lld%s%s", buf_len(&b) ? ", " : "", show_text(p, "address"), (long long)json_integer_value(json_object_get(p, "weight")),
                    json_is_true(json_object_get(p, "backup")) ? " backup" : "", json_is_true(json_object_get(p, "down")) ? " down" : "");
     out = strndup(buf_str(&b).p, buf_len(&b));
     buf_free(&b);
@@ -261,16 +254,16 @@ static json_t *compare(const json_t *old, const json_t *new)
                  *ro = json_object_get(old, "response"), *rn = json_object_get(new, "response");
     char *peers_old = peers_text(old), *peers_new = peers_text(new);
 
-    differ(out, "server", "", text(so, "name"), text(sn, "name"), text(so, "place"), text(sn, "place"));
-    differ(out, "location", "", text(lo, "name"), text(ln, "name"), text(lo, "place"), text(ln, "place"));
-    differ(out, "uri", "", text(json_object_get(old, "uri_path"), "final"), text(json_object_get(new, "uri_path"), "final"), "", "");
-    differ(out, "upstream request", "", text(uo, "line"), text(un, "line"), text(uo, "place"), text(un, "place"));
+    differ(out, "server", "", show_text(so, "name"), show_text(sn, "name"), show_text(so, "place"), show_text(sn, "place"));
+    differ(out, "location", "", show_text(lo, "name"), show_text(ln, "name"), show_text(lo, "place"), show_text(ln, "place"));
+    differ(out, "uri", "", show_text(json_object_get(old, "uri_path"), "final"), show_text(json_object_get(new, "uri_path"), "final"), "", "");
+    differ(out, "upstream request", "", show_text(uo, "line"), show_text(un, "line"), show_text(uo, "place"), show_text(un, "place"));
     compare_fields(out, "upstream header", json_object_get(uo, "fields"), json_object_get(un, "fields"));
-    differ(out, "upstream", "", text(uo, "group"), text(un, "group"), text(uo, "group_place"), text(un, "group_place"));
-    differ(out, "peers", "", peers_old, peers_new, text(uo, "group_place"), text(un, "group_place"));
-    differ(out, "response", "", text(ro, "line"), text(rn, "line"), "", "");
+    differ(out, "upstream", "", show_text(uo, "group"), show_text(un, "group"), show_text(uo, "group_place"), show_text(un, "group_place"));
+    differ(out, "peers", "", peers_old, peers_new, show_text(uo, "group_place"), show_text(un, "group_place"));
+    differ(out, "response", "", show_text(ro, "line"), show_text(rn, "line"), "", "");
     compare_fields(out, "response header", json_object_get(ro, "fields"), json_object_get(rn, "fields"));
-    differ(out, "response body", "", text(ro, "text"), text(rn, "text"), "", "");
+    differ(out, "response body", "", show_text(ro, "text"), show_text(rn, "text"), "", "");
     free(peers_old);
     free(peers_new);
     return out;
@@ -323,14 +316,14 @@ static void show(const json_t *result, bool has_colour)
     const json_t *list = json_object_get(result, "differences"), *d;
     size_t i;
 
-    printf("%s\n", text(result, "request"));
+    printf("%s\n", show_text(result, "request"));
     if (json_array_size(list) == 0)
         puts("  the same");
     json_array_foreach(list, i, d)
     {
-        printf("  %s%s%s\n", text(d, "what"), *text(d, "name") ? " " : "", text(d, "name"));
-        show_value("-", "\033[31m", *text(d, "old") ? text(d, "old") : "(none)", text(d, "old_place"), has_colour);
-        show_value("+", "\033[32m", *text(d, "new") ? text(d, "new") : "(none)", text(d, "new_place"), has_colour);
+        printf("  %s%s%s\n", show_text(d, "what"), *show_text(d, "name") ? " " : "", show_text(d, "name"));
+        show_value("-", "\033[31m", *show_text(d, "old") ? show_text(d, "old") : "(none)", show_text(d, "old_place"), has_colour);
+        show_value("+", "\033[32m", *show_text(d, "new") ? show_text(d, "new") : "(none)", show_text(d, "new_place"), has_colour);
     }
 }
 

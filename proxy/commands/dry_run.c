@@ -62,7 +62,7 @@ struct conf *dry_run_load(struct str prefix, struct str file, struct str as)
 
 static const struct listener *find_listener(struct conf *c, const struct dry_request *q)
 {
-    struct core_main *m = c->http.main[core_module.index];
+    struct core_main *m = core_main(c);
 
     for (size_t i = 0; q->to.n && i < m->listeners.n; i++)
         if (str_eq(m->listeners.items[i]->address.text, q->to))

@@ -33,7 +33,7 @@ static void put(struct out *o, enum colour colour, const char *s)
         fputs("\033[0m", o->f);
 }
 
-static const char *text(const json_t *o, const char *name)
+const char *show_text(const json_t *o, const char *name)
 {
     const char *s = json_string_value(json_object_get(o, name));
 
@@ -76,17 +76,17 @@ void show_summary(FILE *f, const json_t *s, bool has_colour)
     snprintf(status, sizeof status, "%3lld", number(s, "status"));
     put(&o, status_colour(number(s, "status")), status);
     fprintf(f, " %7.1fms ", (double)number(s, "duration_us") / 1000);
-    put(&o, BOLD, text(s, "method"));
+    put(&o, BOLD, show_text(s, "method"));
     fputc(' ', f);
-    put(&o, PLAIN, text(s, "host"));
-    put(&o, PLAIN, text(s, "uri"));
-    if (*text(s, "location")) {
+    put(&o, PLAIN, show_text(s, "host"));
+    put(&o, PLAIN, show_text(s, "uri"));
+    if (*show_text(s, "location")) {
         put(&o, DIM, "  location ");
-        put(&o, CYAN, text(s, "location"));
+        put(&o, CYAN, show_text(s, "location"));
     }
-    if (*text(s, "upstream")) {
+    if (*show_text(s, "upstream")) {
         put(&o, DIM, "  to ");
-        put(&o, CYAN, text(s, "upstream"));
+        put(&o, CYAN, show_text(s, "upstream"));
     }
     fputc('\n', f);
 }
@@ -100,34 +100,34 @@ static void show_candidates(struct out *o, const json_t *list)
     {
         bool is_chosen = json_is_true(json_object_get(c, "chosen"));
         fprintf(o->f, "    %s ", is_chosen ? "->" : "  ");
-        put(o, is_chosen ? GREEN : PLAIN, *text(c, "name") ? text(c, "name") : "\"\"");
+        put(o, is_chosen ? GREEN : PLAIN, *show_text(c, "name") ? show_text(c, "name") : "\"\"");
         fputs("  ", o->f);
-        put(o, PLAIN, text(c, "why"));
+        put(o, PLAIN, show_text(c, "why"));
         fputs("  ", o->f);
-        put(o, DIM, text(c, "place"));
+        put(o, DIM, show_text(c, "place"));
         fputc('\n', o->f);
     }
 }
 
 static void show_origin(struct out *o, const json_t *origin)
 {
-    const char *kind = text(origin, "kind");
+    const char *kind = show_text(origin, "kind");
 
     put(o, DIM, "  <- ");
     if (strcmp(kind, "directive") == 0) {
-        put(o, CYAN, text(origin, "directive"));
+        put(o, CYAN, show_text(origin, "directive"));
         fputc(' ', o->f);
-        put(o, DIM, text(origin, "place"));
+        put(o, DIM, show_text(origin, "place"));
     } else {
         put(o, DIM, kind);
     }
-    if (*text(origin, "why")) {
+    if (*show_text(origin, "why")) {
         put(o, DIM, ": ");
-        put(o, DIM, text(origin, "why"));
+        put(o, DIM, show_text(origin, "why"));
     }
-    if (*text(origin, "inherited_from")) {
+    if (*show_text(origin, "inherited_from")) {
         put(o, DIM, ", inherited from ");
-        put(o, DIM, text(origin, "inherited_from"));
+        put(o, DIM, show_text(origin, "inherited_from"));
     }
     fputc('\n', o->f);
 }
@@ -141,11 +141,11 @@ static void show_fields(struct out *o, const json_t *fields, bool has_origin)
     {
         bool is_removed = json_is_true(json_object_get(f, "removed"));
         const json_t *origin = json_object_get(f, "origin");
-        enum colour colour = is_removed ? RED : strcmp(text(origin, "kind"), "directive") == 0 ? GREEN : PLAIN;
+        enum colour colour = is_removed ? RED : strcmp(show_text(origin, "kind"), "directive") == 0 ? GREEN : PLAIN;
         fputs(is_removed ? "    - " : "      ", o->f);
-        put(o, colour, text(f, "name"));
+        put(o, colour, show_text(f, "name"));
         put(o, colour, ": ");
-        put(o, colour, text(f, "value"));
+        put(o, colour, show_text(f, "value"));
         if (has_origin)
             show_origin(o, origin);
         else
@@ -163,17 +163,17 @@ static void show_steps(struct out *o, const json_t *steps)
     title(o, "Steps");
     json_array_foreach(steps, i, s)
     {
-        fprintf(o->f, "    %-15s ", text(s, "phase"));
-        put(o, CYAN, text(s, "directive"));
+        fprintf(o->f, "    %-15s ", show_text(s, "phase"));
+        put(o, CYAN, show_text(s, "directive"));
         fputc(' ', o->f);
-        put(o, DIM, text(s, "place"));
+        put(o, DIM, show_text(s, "place"));
         fputs("  ", o->f);
-        put(o, PLAIN, text(s, "why"));
-        if (*text(s, "before") || *text(s, "after")) {
+        put(o, PLAIN, show_text(s, "why"));
+        if (*show_text(s, "before") || *show_text(s, "after")) {
             put(o, DIM, "  ");
-            put(o, PLAIN, text(s, "before"));
+            put(o, PLAIN, show_text(s, "before"));
             put(o, DIM, " => ");
-            put(o, GREEN, text(s, "after"));
+            put(o, GREEN, show_text(s, "after"));
         }
         fputc('\n', o->f);
     }
@@ -187,41 +187,41 @@ static void show_upstream(struct out *o, const json_t *d)
     if (!json_is_object(u))
         return;
     title(o, "Upstream");
-    label(o, "group", text(u, "group"));
+    label(o, "group", show_text(u, "group"));
     json_array_foreach(json_object_get(d, "peers"), i, a)
     {
         fprintf(o->f, "      ");
-        put(o, PLAIN, text(a, "address"));
+        put(o, PLAIN, show_text(a, "address"));
         fprintf(o->f, "  weight %lld  fails %lld%s%s  ", number(a, "weight"), number(a, "fails"),
                 json_is_true(json_object_get(a, "backup")) ? "  backup" : "", json_is_true(json_object_get(a, "down")) ? "  down" : "");
-        put(o, DIM, text(a, "place"));
+        put(o, DIM, show_text(a, "place"));
         fputc('\n', o->f);
     }
     if (json_object_get(d, "would_ask")) {
         a = json_object_get(d, "would_ask");
         fprintf(o->f, "    -> ");
-        put(o, GREEN, text(a, "peer"));
+        put(o, GREEN, show_text(a, "peer"));
         fputs("  ", o->f);
-        put(o, PLAIN, text(a, "why"));
+        put(o, PLAIN, show_text(a, "why"));
         fputc('\n', o->f);
     }
     json_array_foreach(json_object_get(d, "attempts"), i, a)
     {
         fprintf(o->f, "    -> ");
-        put(o, GREEN, text(a, "peer"));
+        put(o, GREEN, show_text(a, "peer"));
         fprintf(o->f, "  %lld  %lld ms  ", number(a, "status"), number(a, "response_ms"));
-        put(o, PLAIN, text(a, "why"));
+        put(o, PLAIN, show_text(a, "why"));
         fputc('\n', o->f);
     }
     title(o, "Request to the upstream");
     fputs("    ", o->f);
-    put(o, BOLD, text(u, "line"));
+    put(o, BOLD, show_text(u, "line"));
     fputc('\n', o->f);
     show_fields(o, json_object_get(u, "fields"), true);
     if (number(json_object_get(d, "upstream_response"), "status")) {
         title(o, "Response of the upstream");
         fputs("    ", o->f);
-        put(o, BOLD, text(json_object_get(d, "upstream_response"), "line"));
+        put(o, BOLD, show_text(json_object_get(d, "upstream_response"), "line"));
         fputc('\n', o->f);
         show_fields(o, json_object_get(json_object_get(d, "upstream_response"), "fields"), false);
     }
@@ -235,17 +235,17 @@ void show_findings(FILE *f, const json_t *findings, bool has_colour)
 
     json_array_foreach(findings, i, n)
     {
-        const char *severity = text(n, "severity");
+        const char *severity = show_text(n, "severity");
         fputs("    ", f);
         put(&o, strcmp(severity, "error") == 0 ? RED : strcmp(severity, "warning") == 0 ? YELLOW : CYAN, severity);
         fputs(": ", f);
-        put(&o, BOLD, text(n, "title"));
-        fprintf(f, " [%s]  ", text(n, "id"));
-        put(&o, DIM, text(n, "place"));
+        put(&o, BOLD, show_text(n, "title"));
+        fprintf(f, " [%s]  ", show_text(n, "id"));
+        put(&o, DIM, show_text(n, "place"));
         fputs("\n        because ", f);
-        put(&o, PLAIN, text(n, "reason"));
+        put(&o, PLAIN, show_text(n, "reason"));
         fputs("\n        remedy  ", f);
-        put(&o, GREEN, text(n, "remedy"));
+        put(&o, GREEN, show_text(n, "remedy"));
         fputc('\n', f);
     }
 }
@@ -253,15 +253,15 @@ void show_findings(FILE *f, const json_t *findings, bool has_colour)
 void show_log(FILE *f, const json_t *line, bool has_colour)
 {
     struct out o = {f, has_colour};
-    const char *level = text(line, "level");
+    const char *level = show_text(line, "level");
 
-    put(&o, strcmp(level, "warn") == 0 ? YELLOW : strcmp(level, "info") == 0 || strcmp(level, "notice") == 0 || strcmp(level, "debug") == 0 ? PLAIN : RED, text(line, "line"));
+    put(&o, strcmp(level, "warn") == 0 ? YELLOW : strcmp(level, "info") == 0 || strcmp(level, "notice") == 0 || strcmp(level, "debug") == 0 ? PLAIN : RED, show_text(line, "line"));
     fputc('\n', f);
 }
 
 void show_body(FILE *f, const json_t *body)
 {
-    const char *in = text(body, "base64");
+    const char *in = show_text(body, "base64");
     size_t n = strlen(in);
     unsigned char *bytes = malloc(n + 1);
     int got = bytes ? EVP_DecodeBlock(bytes, (const unsigned char *)in, (int)n) : -1;
@@ -290,20 +290,20 @@ void show_phase(FILE *f, const json_t *p, bool has_colour)
     if (number(p, "request"))
         fprintf(f, "%6lld ", number(p, "request"));
     fprintf(f, "%8lldus +%lldus  ", number(p, "us"), number(p, "duration_us"));
-    put(&o, BOLD, text(p, "phase"));
+    put(&o, BOLD, show_text(p, "phase"));
     fputs("  ", f);
-    put(&o, PLAIN, text(p, "in"));
+    put(&o, PLAIN, show_text(p, "in"));
     put(&o, DIM, " => ");
-    put(&o, GREEN, text(p, "out"));
-    if (*text(p, "why")) {
+    put(&o, GREEN, show_text(p, "out"));
+    if (*show_text(p, "why")) {
         put(&o, DIM, "  because ");
-        put(&o, PLAIN, text(p, "why"));
+        put(&o, PLAIN, show_text(p, "why"));
     }
-    if (*text(p, "directive")) {
+    if (*show_text(p, "directive")) {
         fputs("  ", f);
-        put(&o, CYAN, text(p, "directive"));
+        put(&o, CYAN, show_text(p, "directive"));
         fputc(' ', f);
-        put(&o, DIM, text(p, "place"));
+        put(&o, DIM, show_text(p, "place"));
     }
     fputc('\n', f);
 }
@@ -316,23 +316,23 @@ void show_request(FILE *f, const json_t *d, bool has_colour)
 
     title(&o, "Request");
     fputs("    ", f);
-    put(&o, BOLD, text(d, "request_line"));
+    put(&o, BOLD, show_text(d, "request_line"));
     fprintf(f, "  from ");
-    put(&o, PLAIN, text(d, "client"));
+    put(&o, PLAIN, show_text(d, "client"));
     fputc('\n', f);
     show_fields(&o, json_object_get(d, "request_fields"), false);
     title(&o, "Server");
-    label(&o, "chosen", *text(server, "name") ? text(server, "name") : "(no name)");
-    label(&o, "at", text(server, "place"));
+    label(&o, "chosen", *show_text(server, "name") ? show_text(server, "name") : "(no name)");
+    label(&o, "at", show_text(server, "place"));
     show_candidates(&o, json_object_get(d, "server_candidates"));
     title(&o, "Location");
-    label(&o, "chosen", *text(l, "text") ? text(l, "text") : "(the server itself)");
-    label(&o, "at", text(l, "place"));
+    label(&o, "chosen", *show_text(l, "text") ? show_text(l, "text") : "(the server itself)");
+    label(&o, "at", show_text(l, "place"));
     show_candidates(&o, json_object_get(d, "location_candidates"));
     title(&o, "URI");
-    label(&o, "received", text(path, "received"));
-    label(&o, "normalised", text(path, "normalised"));
-    label(&o, "as rewritten", text(path, "final"));
+    label(&o, "received", show_text(path, "received"));
+    label(&o, "normalised", show_text(path, "normalised"));
+    label(&o, "as rewritten", show_text(path, "final"));
     show_steps(&o, json_object_get(d, "steps"));
     show_upstream(&o, d);
     if (json_array_size(json_object_get(d, "not_inherited"))) {
@@ -340,18 +340,18 @@ void show_request(FILE *f, const json_t *d, bool has_colour)
         json_array_foreach(json_object_get(d, "not_inherited"), i, n)
         {
             fputs("      ", f);
-            put(&o, YELLOW, text(n, "directive"));
+            put(&o, YELLOW, show_text(n, "directive"));
             fputc(' ', f);
-            put(&o, DIM, text(n, "place"));
+            put(&o, DIM, show_text(n, "place"));
             fputs("  because ", f);
-            put(&o, PLAIN, text(n, "why"));
+            put(&o, PLAIN, show_text(n, "why"));
             fputc('\n', f);
         }
     }
-    if (*text(json_object_get(d, "response"), "line")) {
+    if (*show_text(json_object_get(d, "response"), "line")) {
         title(&o, "Response to the client");
         fputs("    ", f);
-        put(&o, BOLD, text(json_object_get(d, "response"), "line"));
+        put(&o, BOLD, show_text(json_object_get(d, "response"), "line"));
         fputc('\n', f);
         show_fields(&o, json_object_get(json_object_get(d, "response"), "fields"), true);
     }
@@ -360,15 +360,15 @@ void show_request(FILE *f, const json_t *d, bool has_colour)
         json_array_foreach(json_object_get(d, "edits"), i, n)
         {
             fputs("      ", f);
-            put(&o, YELLOW, text(n, "what"));
+            put(&o, YELLOW, show_text(n, "what"));
             fputs("  ", f);
-            put(&o, PLAIN, text(n, "before"));
+            put(&o, PLAIN, show_text(n, "before"));
             put(&o, DIM, " => ");
-            put(&o, GREEN, text(n, "after"));
+            put(&o, GREEN, show_text(n, "after"));
             put(&o, DIM, "  by ");
-            put(&o, PLAIN, text(n, "who"));
+            put(&o, PLAIN, show_text(n, "who"));
             put(&o, DIM, " at ");
-            put(&o, DIM, text(n, "phase"));
+            put(&o, DIM, show_text(n, "phase"));
             fputc('\n', f);
         }
     }

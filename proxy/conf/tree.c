@@ -38,7 +38,7 @@ typedef ARRAY_OF(struct str) token_array;
 
 enum statement { STATEMENT_SIMPLE, STATEMENT_BLOCK, STATEMENT_BLOCK_END, STATEMENT_END_OF_FILE, STATEMENT_ERROR };
 
-static void read_source(struct lexer *outer, struct conf_tree *t, struct directive *parent,
+static void read_source(struct conf_tree *t, struct directive *parent,
                         const struct conf_source *source, unsigned include_depth);
 
 /* --- errors --- */
@@ -392,7 +392,7 @@ static void include(struct lexer *x, struct directive *parent, struct directive 
     if (strpbrk(path.p, "*?[") == NULL) {
         struct conf_source *s = load_file(t, d, path);
         if (s)
-            read_source(x, t, parent, s, x->include_depth + 1);
+            read_source(t, parent, s, x->include_depth + 1);
         else
             lacks_something(t, parent);
         return;
@@ -402,7 +402,7 @@ static void include(struct lexer *x, struct directive *parent, struct directive 
             struct str one = arena_str(t->arena, str_of(found.gl_pathv[i]));
             struct conf_source *s = load_file(t, d, one);
             if (s)
-                read_source(x, t, parent, s, x->include_depth + 1);
+                read_source(t, parent, s, x->include_depth + 1);
             else
                 lacks_something(t, parent);
         }
@@ -458,12 +458,11 @@ static void read_block(struct lexer *x, struct directive *parent, unsigned depth
     }
 }
 
-static void read_source(struct lexer *outer, struct conf_tree *t, struct directive *parent,
+static void read_source(struct conf_tree *t, struct directive *parent,
                         const struct conf_source *source, unsigned include_depth)
 {
     struct lexer x = {t, source, source->text.p, source->text.p + source->text.n, 1, source->text.p, include_depth};
 
-    (void)outer;
     read_block(&x, parent, 0);
 }
 
@@ -503,7 +502,7 @@ void conf_tree_read_file(struct conf_tree *t, struct str file)
         return;
     }
     s->path = t->conf_file;
-    read_source(NULL, t, &t->root, s, 0);
+    read_source(t, &t->root, s, 0);
 }
 
 void conf_tree_read_text(struct conf_tree *t, struct str text, struct str called)
@@ -512,7 +511,7 @@ void conf_tree_read_text(struct conf_tree *t, struct str text, struct str called
 
     s->path = called;
     s->text = arena_str(t->arena, text);
-    read_source(NULL, t, &t->root, s, 0);
+    read_source(t, &t->root, s, 0);
 }
 
 struct str directive_place(struct arena *a, const struct directive *d)

@@ -45,7 +45,7 @@ static void look_at(struct conf *c, const struct location *l, struct findings *f
 
 struct findings *findings_of_conf(struct conf *c, struct arena *a)
 {
-    struct core_main *m = c->http.main ? c->http.main[core_module.index] : NULL;
+    struct core_main *m = core_main(c);
     struct findings *f = arena_zalloc(a, sizeof *f);
 
     f->arena = a;

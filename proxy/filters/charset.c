@@ -319,8 +319,7 @@ static int hex_value(struct str s)
     if (s.n == 0 || s.n > 2)
         return -1;
     for (size_t i = 0; i < s.n; i++) {
-        char ch = ascii_lower(s.p[i]);
-        int digit = ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+        int digit = ascii_hex(s.p[i]);
         if (digit < 0)
             return -1;
         v = v * 16 + digit;

@@ -51,11 +51,6 @@ static struct format *find_format(struct log_main *m, struct str name)
     return NULL;
 }
 
-static bool is_name_char(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
 static int compile(struct conf *c, const struct directive *d, struct format *f, struct str s)
 {
     for (size_t i = 0; i < s.n;) {
@@ -70,7 +65,7 @@ static int compile(struct conf *c, const struct directive *d, struct format *f, 
         }
         bool is_braced = ++i < s.n && s.p[i] == '{';
         start = i += is_braced;
-        while (i < s.n && is_name_char(s.p[i]))
+        while (i < s.n && variable_is_name_char(s.p[i]))
             i++;
         part->variable = (struct str){s.p + start, i - start};
         if (part->variable.n == 0 || (is_braced && (i >= s.n || s.p[i] != '}'))) {

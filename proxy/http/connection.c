@@ -152,14 +152,9 @@ static int open_listener(struct conf *c, struct listener *l)
     return 0;
 }
 
-static struct core_main *main_of(struct conf *c)
-{
-    return c && c->http.main ? c->http.main[core_module.index] : NULL;
-}
-
 int listeners_open(struct worker *w, struct conf *c, struct conf *old)
 {
-    struct core_main *m = main_of(c), *before = main_of(old);
+    struct core_main *m = core_main(c), *before = core_main(old);
     int rc = 0;
 
     for (size_t i = 0; m && i < m->listeners.n; i++) {
@@ -197,7 +192,7 @@ int listeners_open(struct worker *w, struct conf *c, struct conf *old)
 
 void listeners_close(struct worker *w, struct conf *c, struct conf *keep)
 {
-    struct core_main *kept = main_of(keep);
+    struct core_main *kept = core_main(keep);
 
     for (struct acceptor **at = &acceptors; *at;) {
         struct acceptor *a = *at;

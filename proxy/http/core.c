@@ -10,11 +10,6 @@
 #include "main_conf.h"
 #include "upstream/resolver.h"
 
-static struct core_main *core_main(struct conf *c)
-{
-    return c->http.main[core_module.index];
-}
-
 static struct core_loc *core_loc_at(struct conf *c)
 {
     return c->level.loc[core_module.index];
@@ -603,7 +598,7 @@ static void check_names(struct conf *c, const struct listener *l)
 
 static int complete(struct conf *c)
 {
-    const struct core_main *m = c->http.main ? core_main(c) : NULL;
+    const struct core_main *m = core_main(c);
 
     for (size_t i = 0; m && i < m->listeners.n; i++)
         check_names(c, m->listeners.items[i]);

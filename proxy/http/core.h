@@ -158,6 +158,12 @@ struct core_loc {
 extern struct module core_module;
 
 #define CORE_LOC(r) ((struct core_loc *)(r)->loc_conf[core_module.index])
+/* The servers and listeners of C; NULL if there is no C, or no http block in it. */
+static inline struct core_main *core_main(const struct conf *c)
+{
+    return c && c->http.main ? c->http.main[core_module.index] : NULL;
+}
+
 #define CORE_SRV(r) ((struct core_srv *)(r)->srv_conf[core_module.index])
 
 /* The candidates of a choice, recorded when somebody wants to know. */

@@ -10,11 +10,6 @@
 
 #include "http/core.h"
 
-static struct core_main *core_main(struct conf *c)
-{
-    return c->http.main[core_module.index];
-}
-
 static struct listener *add_listener(struct conf *c, struct directive *d, const struct address *address)
 {
     struct core_main *m = core_main(c);

@@ -326,14 +326,6 @@ enum chunked_state {
     TRAILER_FIELD_LF,
 };
 
-static int hex_digit(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 enum chunked_result chunked_decode(struct chunked *c, struct str *in, struct str *data)
 {
     while (in->n) {
@@ -354,13 +346,13 @@ enum chunked_result chunked_decode(struct chunked *c, struct str *in, struct str
         *in = str_skip(*in, 1);
         switch ((enum chunked_state)c->state) {
         case CHUNK_START:
-            if ((digit = hex_digit(ch)) < 0)
+            if ((digit = ascii_hex(ch)) < 0)
                 return CHUNKED_INVALID;
             c->size = (unsigned long)digit;
             c->state = CHUNK_SIZE;
             break;
         case CHUNK_SIZE:
-            if ((digit = hex_digit(ch)) >= 0) {
+            if ((digit = ascii_hex(ch)) >= 0) {
                 if (c->size > 0x7ffffffffffffffUL / 16)
                     return CHUNKED_INVALID;
                 c->size = c->size * 16 + (unsigned long)digit;

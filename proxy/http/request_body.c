@@ -45,18 +45,11 @@ static int open_file(struct request *r, struct request_body *b)
 
 static int spill(struct request *r, struct request_body *b)
 {
-    struct str s = buf_str(&b->memory);
-
     if (b->fd < 0 && open_file(r, b) < 0)
         return -1;
-    while (s.n) {
-        ssize_t n = pwrite(b->fd, s.p, s.n, b->file_bytes);
-        if (n < 0) {
-            log_request(r, LOG_CRIT_, errno, "pwrite() \"%.*s\" failed", STR_ARG(b->path));
-            return -1;
-        }
-        b->file_bytes += n;
-        s = str_skip(s, (size_t)n);
+    if (!temp_file_append(b->fd, buf_str(&b->memory), &b->file_bytes)) {
+        log_request(r, LOG_CRIT_, errno, "pwrite() \"%.*s\" failed", STR_ARG(b->path));
+        return -1;
     }
     buf_consume(&b->memory, buf_len(&b->memory));
     return 0;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { NAME_DIGITS = 10 };
 
@@ -61,4 +62,16 @@ int temp_file_open(struct arena *a, const struct temp_place *place, struct str *
         n += (unsigned long)random() % 1000003; /* another process, or an earlier one, has been here */
     }
     return fd;
+}
+
+bool temp_file_append(int fd, struct str s, long long *end)
+{
+    while (s.n) {
+        ssize_t n = pwrite(fd, s.p, s.n, *end);
+        if (n <= 0)
+            return false;
+        *end += n;
+        s = str_skip(s, (size_t)n);
+    }
+    return true;
 }

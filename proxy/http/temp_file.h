@@ -18,4 +18,7 @@ conf_parser conf_parse_temp_path;
  * written to PATH (memory of A). A descriptor, or -1 with errno. */
 int temp_file_open(struct arena *a, const struct temp_place *place, struct str *path);
 
+/* Writes S to FD at *END, which moves on. False with errno; what was written is counted. */
+bool temp_file_append(int fd, struct str s, long long *end);
+
 #endif

@@ -7,14 +7,6 @@
  */
 #include "http/uri.h"
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Removes the last segment of OUT, which ends with a slash: "/a/b/" becomes "/a/". */
 static int drop_segment(const char *start, char **out)
 {
@@ -48,7 +40,7 @@ int uri_normalize(struct arena *a, struct str raw, enum merge_slashes merge, str
             p++;
             if (c == '%') {
                 int high, low;
-                if (end - p < 2 || (high = hex(p[0])) < 0 || (low = hex(p[1])) < 0)
+                if (end - p < 2 || (high = ascii_hex(p[0])) < 0 || (low = ascii_hex(p[1])) < 0)
                     return -1;
                 c = (char)(high * 16 + low);
                 p += 2;
@@ -185,8 +177,8 @@ struct str uri_unescape(struct arena *a, struct str s)
     char *out = arena_alloc(a, s.n + 1), *o = out;
 
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '%' && i + 2 < s.n && hex(s.p[i + 1]) >= 0 && hex(s.p[i + 2]) >= 0) {
-            *o++ = (char)(hex(s.p[i + 1]) * 16 + hex(s.p[i + 2]));
+        if (s.p[i] == '%' && i + 2 < s.n && ascii_hex(s.p[i + 1]) >= 0 && ascii_hex(s.p[i + 2]) >= 0) {
+            *o++ = (char)(ascii_hex(s.p[i + 1]) * 16 + ascii_hex(s.p[i + 2]));
             i += 2;
         } else {
             *o++ = s.p[i];

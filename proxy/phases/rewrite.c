@@ -254,14 +254,6 @@ static bool condition_holds(struct request *r, const struct op *op)
     }
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 struct outcome {
     int answer;       /* 0, or a status */
     bool is_uri_changed, is_broken;
@@ -274,7 +266,7 @@ static struct str unescape_redirect(struct arena *a, struct str s)
     size_t n = 0, i = 0;
 
     while (i < s.n && s.p[i] != '?') {
-        int high = s.p[i] == '%' && i + 2 < s.n ? hex_value(s.p[i + 1]) : -1, low = high >= 0 ? hex_value(s.p[i + 2]) : -1;
+        int high = s.p[i] == '%' && i + 2 < s.n ? ascii_hex(s.p[i + 1]) : -1, low = high >= 0 ? ascii_hex(s.p[i + 2]) : -1;
         char c = (char)(high * 16 + low);
         if (low < 0) {
             out[n++] = s.p[i++];

@@ -55,14 +55,9 @@ static bool save_to_file(struct request *r, struct str s)
         arena_on_free(r->arena, close_temp, (void *)(long)u->temp_fd);
         log_request(r, LOG_WARN_, 0, "an upstream response is buffered to a temporary file %.*s while reading upstream", STR_ARG(path));
     }
-    for (struct str rest = s; rest.n;) {
-        ssize_t n = pwrite(u->temp_fd, rest.p, rest.n, u->temp_bytes);
-        if (n <= 0) {
-            log_request(r, LOG_CRIT_, errno, "pwrite() to a temporary file failed");
-            return false;
-        }
-        u->temp_bytes += n;
-        rest = str_skip(rest, (size_t)n);
+    if (!temp_file_append(u->temp_fd, s, &u->temp_bytes)) {
+        log_request(r, LOG_CRIT_, errno, "pwrite() to a temporary file failed");
+        return false;
     }
     response_write_file(r, u->temp_fd, start, (off_t)s.n);
     return true;

@@ -250,7 +250,7 @@ unsigned text_count_variables(struct str s)
     return n;
 }
 
-static bool is_name_char(char c)
+bool variable_is_name_char(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
@@ -291,7 +291,7 @@ struct text *text_compile(struct conf *c, const struct directive *d, struct str 
         if (raw.p[i] == '{') {
             start = ++i;
             while (i < raw.n && raw.p[i] != '}')
-                if (!is_name_char(raw.p[i++])) {
+                if (!variable_is_name_char(raw.p[i++])) {
                     conf_fail(c->tree, d, "the closing bracket in \"%.*s\" variable is missing",
                               STR_ARG(str_skip(raw, start)));
                     return NULL;
@@ -312,7 +312,7 @@ struct text *text_compile(struct conf *c, const struct directive *d, struct str 
             }
         } else {
             start = i;
-            while (i < raw.n && is_name_char(raw.p[i]))
+            while (i < raw.n && variable_is_name_char(raw.p[i]))
                 i++;
             name = (struct str){raw.p + start, i - start};
         }

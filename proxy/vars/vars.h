@@ -54,6 +54,9 @@ struct variable {
 /* Adds module rows; the array ends with a NULL name. */
 void variables_declare(struct conf *c, const struct variable_row *rows);
 
+/* Whether C may stand in the name of a variable. */
+bool variable_is_name_char(char c);
+
 /* The module of nginx that has a variable which this proxy has not; NULL if nginx has none of that name. */
 const char *variable_known_elsewhere(struct str name);
 

@@ -418,7 +418,7 @@ static void bind_groups(struct conf *c, struct location *l)
 
 static int ready(struct conf *c)
 {
-    struct core_main *m = c->http.main[core_module.index];
+    struct core_main *m = core_main(c);
 
     for (size_t i = 0; i < m->servers.n; i++)
         bind_groups(c, m->servers.items[i]->root);
